@@ -1,0 +1,238 @@
+# libinfluence, for GNU make: `make help` lists the targets, V=1 shows the commands.
+#
+# CC, CXX, CFLAGS, CPPFLAGS, LDFLAGS, DESTDIR, PREFIX, LIBDIR, INCLUDEDIR and PKGCONFIGDIR may be set on the command
+# line or in the environment. Objects of different flags live in different folders.
+
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+ifeq ($(origin CXX),default)
+CXX = g++
+endif
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+INSTALL ?= install
+PKG_CONFIG ?= pkg-config
+
+# Where everything is built; the sanitizers' build has others.
+BUILD ?= build
+LIB ?= lib
+
+VERSION := $(shell sed -n 's/^.define INFL_VERSION_STRING "\(.*\)"$$/\1/p' include/influence.h)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
+ifeq ($(VERSION),)
+$(error include/influence.h has no INFL_VERSION_STRING)
+endif
+
+# ---- flags
+
+# Fedora and others keep these headers in folders of their own.
+LIBRARY_INCLUDES := $(addprefix -I,$(wildcard /usr/include/blis /usr/include/lapacke))
+LIBS = -lblis -llapacke -llapack -lm
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -pedantic
+BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -fopenmp -Iinclude $(CPPFLAGS)
+LIBRARY_CFLAGS = $(BASE_CFLAGS) -Isrc $(LIBRARY_INCLUDES) -fPIC -fvisibility=hidden $(ISA_DEFINE) $(CFLAGS)
+REAL_CFLAGS ?= -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
+PROGRAM_CFLAGS = $(BASE_CFLAGS) -Iexamples $(CFLAGS)
+TEST_CFLAGS = $(BASE_CFLAGS) -Isrc $(ISA_DEFINE) $(CFLAGS)
+LINK = $(CC) $(CFLAGS) -fopenmp $(LDFLAGS)
+
+# The networks' code is compiled for each of these and chosen at run time. ISAS=base on the command line: only portable.
+ISAS := base
+ISA_FLAGS_base =
+ifneq ($(filter x86_64-% amd64-%,$(shell $(CC) -dumpmachine)),)
+ISAS += avx2 avx512
+ISA_FLAGS_avx2 = -mavx2 -mfma
+ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512vl -mavx512bw -mavx2 -mfma -mprefer-vector-width=512
+ISA_DEFINE = $(if $(filter avx512,$(ISAS)),-DINFL_HAVE_X86_ISA=1)
+endif
+
+# ---- files
+
+FLAGS := $(CC) $(shell $(CC) -dumpversion) $(LIBRARY_CFLAGS) $(REAL_CFLAGS) $(foreach isa,$(ISAS),$(ISA_FLAGS_$(isa))) \
+         $(LDFLAGS) $(LIBS)
+FLAGS_NAME := $(firstword $(shell echo '$(subst ','\'',$(FLAGS))' | cksum))
+OBJ := $(BUILD)/obj/$(FLAGS_NAME)
+
+SOURCES := $(sort $(wildcard src/*.c))
+REAL_SOURCES := $(sort $(wildcard src/real/*.c))
+OBJECTS := $(SOURCES:src/%.c=$(OBJ)/src/%.o) \
+           $(foreach isa,$(ISAS),$(foreach real,f32 f64,$(REAL_SOURCES:src/real/%.c=$(OBJ)/real/%.$(real).$(isa).o)))
+
+EXAMPLES := $(sort $(wildcard examples/*.c))
+EXAMPLE_COMMON := $(sort $(wildcard examples/common/*.c))
+BENCHES := $(sort $(wildcard bench/*.c))
+EXAMPLE_PROGRAMS := $(EXAMPLES:%.c=$(BUILD)/%)
+BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
+
+TEST_SOURCES := $(sort $(wildcard tests/*.c))
+TEST_OBJECTS := $(TEST_SOURCES:%.c=$(OBJ)/%.o)
+TEST_PROGRAM := $(BUILD)/tests/run_tests
+SUITES := $(patsubst tests/test_%.c,%,$(filter tests/test_%,$(TEST_SOURCES)))
+
+STATIC := $(LIB)/libinfluence.a
+SHARED := $(LIB)/libinfluence.so.$(VERSION)
+SONAME := libinfluence.so.$(SOVERSION)
+LINKS := $(LIB)/$(SONAME) $(LIB)/libinfluence.so
+
+.PHONY: all
+all: $(STATIC) $(SHARED) $(LINKS) $(EXAMPLE_PROGRAMS) ## the library and the example programs
+
+ifeq ($(V),)
+Q = @
+say = @printf '  %-5s %s\n' $(1) $@
+endif
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: FORCE
+FORCE:
+
+# ---- library
+
+$(OBJ)/src/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(LIBRARY_CFLAGS) -MMD -MP -c -o $@ $<
+
+# $(1) f32 or f64, $(2) the macro that says so, $(3) the instruction set
+define real_rule
+$$(OBJ)/real/%.$(1).$(3).o: src/real/%.c
+	@mkdir -p $$(@D)
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(LIBRARY_CFLAGS) $$(REAL_CFLAGS) $$(ISA_FLAGS_$(3)) -D$(2) -DINFL_ISA=$(3) -MMD -MP -c -o $$@ $$<
+
+endef
+$(foreach isa,$(ISAS),$(eval $(call real_rule,f32,INFL_REAL_F32,$(isa))))
+$(foreach isa,$(ISAS),$(eval $(call real_rule,f64,INFL_REAL_F64,$(isa))))
+
+# Changes when the flags or the list of sources do, so that what is linked outside the folder of objects follows them.
+$(BUILD)/objects: FORCE
+	@mkdir -p $(@D)
+	@echo '$(OBJECTS)' | cmp -s - $@ || echo '$(OBJECTS)' >$@
+
+# The version stands in the header; the numbers beside it and the node of the symbol map have to agree.
+$(OBJ)/version: include/influence.h src/influence.map scripts/check-version
+	@mkdir -p $(@D)
+	@scripts/check-version include/influence.h src/influence.map
+	@touch $@
+
+$(STATIC): $(OBJECTS) $(OBJ)/version $(BUILD)/objects
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(call say,AR)
+	$(Q)$(AR) rcs $@ $(OBJECTS)
+
+$(SHARED): $(OBJECTS) $(OBJ)/version $(BUILD)/objects
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/influence.map -Wl,-z,defs -Wl,-z,text -o $@ \
+	    $(OBJECTS) -Wl,--as-needed $(LIBS)
+
+$(LINKS): $(SHARED)
+	@ln -sf $(notdir $(SHARED)) $@
+
+# ---- programs
+
+$(OBJ)/examples/%.o: examples/%.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OBJ)/bench/%.o: bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(EXAMPLE_PROGRAMS) $(BENCH_PROGRAMS): $(BUILD)/%: $(OBJ)/%.o $(EXAMPLE_COMMON:%.c=$(OBJ)/%.o) $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
+.PHONY: examples demo bench
+examples: $(EXAMPLE_PROGRAMS)
+
+demo: all ## train on Iris, attribute, retrain, compare: pictures and tables in build/iris
+	$(BUILD)/examples/iris --preset demo --out $(BUILD)/iris
+
+bench: all $(BENCH_PROGRAMS) ## measure
+	scripts/bench
+
+# ---- tests
+
+# The names of the files are the list of suites: a new tests/test_<module>.c needs no other change.
+$(OBJ)/tests/suites.inc: FORCE
+	@mkdir -p $(@D)
+	@printf 'SUITE(%s)\n' $(SUITES) | cmp -s - $@ || printf 'SUITE(%s)\n' $(SUITES) >$@
+
+$(OBJ)/tests/%.o: tests/%.c | $(OBJ)/tests/suites.inc
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(TEST_CFLAGS) $$($(PKG_CONFIG) --cflags check) -I$(OBJ)/tests -MMD -MP -c -o $@ $<
+
+$(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
+
+.PHONY: check run-tests headercheck symbolcheck check-sanitize check-valgrind
+check: all headercheck symbolcheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
+	$(TEST_PROGRAM) $(TEST)
+
+run-tests: $(TEST_PROGRAM)
+	$(TEST_PROGRAM) $(TEST)
+
+headercheck: ## the header as C11 and C++17 under every compiler there is
+	scripts/check-header include/influence.h "$(CC)" "$(CXX)"
+
+symbolcheck: $(SHARED) $(STATIC) ## what the libraries export and use
+	scripts/check-symbols include/influence.h $(SHARED) $(STATIC)
+
+check-sanitize: ## the tests under the address and undefined behaviour sanitizers
+	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 CK_FORK=no $(MAKE) --no-print-directory run-tests \
+	    BUILD=$(BUILD)/sanitize LIB=$(BUILD)/sanitize/lib ISAS=base REAL_CFLAGS='-fno-math-errno -ffp-contract=fast' \
+	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+
+check-valgrind: $(TEST_PROGRAM) ## the tests under valgrind, with a check for leaks
+	CK_FORK=no OMP_NUM_THREADS=2 valgrind --quiet --error-exitcode=99 --leak-check=full \
+	    --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect $(TEST_PROGRAM) $(TEST)
+
+# ---- installation
+
+.PHONY: install uninstall installcheck
+install: $(STATIC) $(SHARED) ## into DESTDIR/PREFIX (/usr/local); LIBDIR, INCLUDEDIR, PKGCONFIGDIR
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(PKGCONFIGDIR)
+	$(INSTALL) -m 644 include/influence.h $(DESTDIR)$(INCLUDEDIR)/influence.h
+	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)/libinfluence.a
+	$(INSTALL) -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))
+	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/libinfluence.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+	    -e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@LIBS@|$(LIBS)|' pkgconfig/influence.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/influence.pc
+	chmod 644 $(DESTDIR)$(PKGCONFIGDIR)/influence.pc
+
+uninstall: ## what install put there
+	rm -f $(DESTDIR)$(INCLUDEDIR)/influence.h $(DESTDIR)$(LIBDIR)/libinfluence.a \
+	    $(DESTDIR)$(LIBDIR)/$(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libinfluence.so \
+	    $(DESTDIR)$(PKGCONFIGDIR)/influence.pc
+
+installcheck: $(STATIC) $(SHARED) ## install into a stage, build C and C++ programs against it, run them, uninstall
+	MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' scripts/check-install
+
+# ---- the rest
+
+.PHONY: clean help
+clean: ## everything that was built
+	rm -rf $(BUILD) $(LIB)/libinfluence.*
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+ALL_OBJECTS := $(OBJECTS) $(TEST_OBJECTS) $(EXAMPLES:%.c=$(OBJ)/%.o) $(EXAMPLE_COMMON:%.c=$(OBJ)/%.o) \
+               $(BENCHES:%.c=$(OBJ)/%.o)
+-include $(ALL_OBJECTS:.o=.d)

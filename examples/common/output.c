@@ -1,0 +1,79 @@
+#include "output.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *output_path(const char *folder, const char *name) {
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path != NULL)
+        snprintf(path, size, "%s/%s", folder, name);
+    return path;
+}
+
+int output_make_folder(const char *folder) {
+    struct stat status;
+    char *path = output_path(folder, ""); /* ends in a slash, so that the whole path is one of the prefixes below */
+    int made = 0;
+    if (path == NULL) {
+        fprintf(stderr, "no memory for the name of the folder %s\n", folder);
+        return -1;
+    }
+    for (char *slash = strchr(path + 1, '/'); slash != NULL && made == 0; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            made = -1;
+        *slash = '/';
+    }
+    if (made == 0 && stat(path, &status) != 0)
+        made = -1;
+    if (made != 0)
+        fprintf(stderr, "cannot make the folder %s: %s\n", folder, strerror(errno));
+    free(path);
+    return made;
+}
+
+int output_open(output *out, const char *folder, const char *name) {
+    size_t size;
+    out->file = NULL;
+    out->temporary = NULL;
+    out->path = output_path(folder, name);
+    if (out->path != NULL) {
+        size = strlen(out->path) + sizeof ".part";
+        out->temporary = malloc(size);
+        if (out->temporary != NULL) {
+            snprintf(out->temporary, size, "%s.part", out->path);
+            out->file = fopen(out->temporary, "w");
+        }
+    }
+    if (out->file == NULL) {
+        fprintf(stderr, "cannot write %s/%s: %s\n", folder, name, strerror(errno));
+        free(out->path);
+        free(out->temporary);
+        return -1;
+    }
+    return 0;
+}
+
+int output_close(output *out) {
+    int failed = ferror(out->file);
+    failed |= fclose(out->file) != 0;
+    failed = failed || rename(out->temporary, out->path) != 0;
+    if (failed) {
+        fprintf(stderr, "cannot write %s: %s\n", out->path, strerror(errno));
+        unlink(out->temporary);
+    }
+    free(out->path);
+    free(out->temporary);
+    out->file = NULL;
+    return failed ? -1 : 0;
+}
+
+void output_number(FILE *file, double value) {
+    if (!isnan(value))
+        fprintf(file, "%.10g", value);
+}

@@ -1,0 +1,725 @@
+/*
+ * libinfluence: which training examples made a neural network behave as it does.
+ *
+ *   dataset ─┐
+ *   model ───┼─► objective ─► curvature ─► inverse ─► influence ─► evaluation
+ *   loss ────┘
+ *
+ * Sections stand in the order in which data flows. Conventions, stated once:
+ *
+ * Symbols     n rows, d features, C outputs or classes, p parameters, θ parameters (one flat vector of p),
+ *             λ damping, k right-hand sides or tangents, R the empirical risk, ℓ the loss of one row.
+ * Matrices    are row-major and dense; "k×p" is k rows of p contiguous numbers.
+ * Ownership   infl_x_create*(infl_x **out, ...) gives a handle that infl_x_destroy(x) frees; destroying NULL does
+ *             nothing. Arrays passed in are read during the call and not kept, unless "borrowed" is said. A handle
+ *             built on other handles borrows them: destroy it first. (Datasets are the exception: views share the
+ *             storage by reference count, in any order.)
+ * Errors      every function that can fail returns infl_status. Unless INFL_OK is returned no output argument has
+ *             been changed, and infl_last_error() has a sentence: which argument, what was found, what was expected.
+ *             A NULL handle or required pointer is INFL_E_ARGUMENT. The library never prints, exits, aborts or reads
+ *             the environment.
+ * Options     structs begin with their size and are initialised by their INIT macro: infl_x o = INFL_X_INIT. A NULL
+ *             pointer to options means the defaults. Fields only get appended.
+ * Rows        "rows, n_rows" names rows by index; rows == NULL means all rows in order, and n_rows is then ignored.
+ *             Where the result has one entry a row, all rows means as many as the objective has.
+ * Threads     a handle is used by one thread at a time; different handles by any number, also where they share a
+ *             dataset. Results have the same bits for any number of threads.
+ * Formulas    docs/math.md writes every sign and scale down; [KL17] is Koh & Liang, ICML 2017 (arXiv:1703.04730),
+ *             [P94] Pearlmutter, Neural Computation 6(1) 1994, [ABH17] Agarwal, Bullins & Hazan, JMLR 18 2017.
+ */
+#ifndef INFLUENCE_H
+#define INFLUENCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define INFL_VERSION_MAJOR 0
+#define INFL_VERSION_MINOR 1
+#define INFL_VERSION_PATCH 0
+#define INFL_VERSION_STRING "0.1.0"
+
+#if defined(_WIN32)
+#define INFL_API
+#elif defined(__GNUC__)
+#define INFL_API __attribute__((visibility("default")))
+#else
+#define INFL_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ================================================================================================ basics ======= */
+
+/* Values are pinned: they never change, new ones are appended. */
+typedef enum infl_status {
+    INFL_OK = 0,
+    INFL_E_ARGUMENT = 1,     /* an argument is NULL, out of range, or does not fit another                            */
+    INFL_E_MEMORY = 2,       /* an allocation failed                                                                  */
+    INFL_E_IO = 3,           /* a file could not be opened, read or written                                           */
+    INFL_E_FORMAT = 4,       /* a file's content is malformed or truncated                                            */
+    INFL_E_NONFINITE = 5,    /* NaN or infinity in data, parameters or a result                                       */
+    INFL_E_INDEFINITE = 6,   /* a method for positive definite matrices met one that is not                           */
+    INFL_E_DIVERGED = 7,     /* an iteration ran away                                                                 */
+    INFL_E_UNCONVERGED = 8,  /* an iteration used up its budget short of its tolerance                                */
+    INFL_E_CANCELLED = 9,    /* the progress callback asked to stop                                                   */
+    INFL_E_UNSUPPORTED = 10, /* this combination does not exist (a custom objective without the callback needed, ...) */
+    INFL_E_BUDGET = 11,      /* the memory budget is smaller than the least that would do                             */
+    INFL_E_CALLBACK = 12     /* a callback of the caller's returned non-zero                                          */
+} infl_status;
+
+/* The name of a status, "INFL_E_ARGUMENT" and so on; never NULL. */
+INFL_API const char *infl_status_name(infl_status status);
+
+/* The sentence that the last failing call of this thread left; "" when none has failed. Valid until the next call. */
+INFL_API const char *infl_last_error(void);
+
+/* The version of the library at run time, INFL_VERSION_STRING at its compilation. */
+INFL_API const char *infl_version(void);
+
+typedef enum infl_precision { INFL_F32 = 0, INFL_F64 = 1 } infl_precision;
+
+/*
+ * Progress of long work: done of total units of a stage ("train", "retrain", "hessian", ...). Calls never overlap, but
+ * may come from any thread. A non-zero return cancels: the work ends with INFL_E_CANCELLED and no output changed.
+ */
+typedef int (*infl_progress_fn)(void *context, const char *stage, size_t done, size_t total);
+
+/* =============================================================================================== dataset ======= */
+
+/* n rows of d features with a target each. Immutable; views of it share its storage. */
+typedef struct infl_dataset infl_dataset;
+
+typedef enum infl_target_kind {
+    INFL_TARGET_CLASS = 0, /* an index 0 .. C-1 a row      */
+    INFL_TARGET_REAL = 1   /* a vector of t real numbers a row */
+} infl_target_kind;
+
+typedef struct infl_dataset_spec {
+    size_t size;
+    size_t n_rows, n_features;
+    const void *features;              /* n×d, float or double as features_precision says                       */
+    infl_precision features_precision;
+    const int32_t *labels;             /* n class indices, or NULL when targets are given                       */
+    size_t n_classes;                  /* C with labels (0: the largest label + 1); ignored with targets        */
+    const double *targets;             /* n×t real targets, or NULL when labels are given                       */
+    size_t n_targets;                  /* t                                                                     */
+    int borrow;                        /* 0: everything is copied; 1: the arrays outlive the dataset and views  */
+} infl_dataset_spec;
+#define INFL_DATASET_SPEC_INIT {sizeof(infl_dataset_spec), 0, 0, NULL, INFL_F64, NULL, 0, NULL, 0, 0}
+
+/*
+ * A dataset from arrays. Exactly one of labels and targets is given. INFL_E_ARGUMENT: n or d is 0, a label is negative
+ * or ≥ C; INFL_E_NONFINITE: a feature or target is NaN or infinite (the message names row and column).
+ */
+INFL_API infl_status infl_dataset_create(infl_dataset **out, const infl_dataset_spec *spec);
+
+typedef struct infl_csv_options {
+    size_t size;
+    char delimiter;           /* ','                                                                            */
+    int header;               /* 1: the first line is a header; 0: it is data; -1: it is a header when one of its
+                                 fields outside the target column is not a number                               */
+    int target_column;        /* counted from 0; -1: the last                                                   */
+    infl_target_kind target;  /* class indices (or class names, numbered in the order of their first
+                                 appearance), or one real number                                                */
+    size_t n_classes;         /* 0: the largest label + 1                                                       */
+    infl_precision precision; /* of the features as stored                                                      */
+} infl_csv_options;
+#define INFL_CSV_OPTIONS_INIT {sizeof(infl_csv_options), ',', -1, -1, INFL_TARGET_CLASS, 0, INFL_F64}
+
+/*
+ * A dataset from a CSV file (RFC 4180 quoting; blank lines are skipped; a UTF-8 byte order mark is allowed).
+ * INFL_E_IO, or INFL_E_FORMAT with line and column: a field that is not a number, a line with another number of
+ * fields, an unclosed quote, a class index that is negative or not whole, no rows.
+ */
+INFL_API infl_status infl_dataset_from_csv(infl_dataset **out, const char *path, const infl_csv_options *options);
+
+/*
+ * Fisher's Iris: 150 rows, 4 features (sepal length and width, petal length and width, cm), 3 classes of 50 in order
+ * (setosa, versicolor, virginica). The values of Fisher (1936), as in R's datasets::iris; the UCI copy differs in the
+ * rows numbered 34 and 37 here.
+ */
+INFL_API infl_status infl_dataset_iris(infl_dataset **out);
+
+/* The given rows, in the given order (repeats allowed), without copying the data. n_rows ≥ 1. */
+INFL_API infl_status infl_dataset_subset(infl_dataset **out, const infl_dataset *dataset, const size_t *rows,
+                                         size_t n_rows);
+
+/* All rows but the given ones (leave-one-out: one), in order, without copying. At least one row must remain. */
+INFL_API infl_status infl_dataset_without(infl_dataset **out, const infl_dataset *dataset, const size_t *rows,
+                                          size_t n_rows);
+
+/*
+ * A seeded random split: round(fraction·n) rows in *first, the others in *second, each in the parent's order; with
+ * stratify (class targets only) the same for each class in turn. 0 < fraction < 1, and neither part may be empty.
+ */
+INFL_API infl_status infl_dataset_split(infl_dataset **first, infl_dataset **second, const infl_dataset *dataset,
+                                        double fraction, int stratify, uint64_t seed);
+
+/*
+ * A copy in which every feature has had the reference's mean subtracted and been divided by the reference's standard
+ * deviation (1/n; a feature constant in the reference is only centred). reference: usually the training rows; NULL:
+ * the dataset itself. Same d required.
+ */
+INFL_API infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dataset,
+                                              const infl_dataset *reference);
+
+INFL_API void infl_dataset_destroy(infl_dataset *dataset);
+
+/* Shape and target kind; 0 (and INFL_TARGET_CLASS) for NULL. n_targets: C for classes, t for real targets. */
+INFL_API size_t infl_dataset_rows(const infl_dataset *dataset);
+INFL_API size_t infl_dataset_features(const infl_dataset *dataset);
+INFL_API size_t infl_dataset_targets(const infl_dataset *dataset);
+INFL_API infl_target_kind infl_dataset_target_kind(const infl_dataset *dataset);
+
+/* The name of a class read from a CSV file with class names; NULL where there is none. Owned by the dataset. */
+INFL_API const char *infl_dataset_class_name(const infl_dataset *dataset, size_t class_index);
+
+/* One row: its d features, and its class index or its t targets. Either output may be NULL. */
+INFL_API infl_status infl_dataset_get(const infl_dataset *dataset, size_t row, double *features, double *target);
+
+/* The row of the dataset first created that a view's row stands for. */
+INFL_API infl_status infl_dataset_source_row(const infl_dataset *dataset, size_t row, size_t *source_row);
+
+/* ================================================================================================= model ======= */
+
+/* A differentiable network: an acyclic graph of layers with one flat vector of p parameters. */
+typedef struct infl_model infl_model;
+
+/* Collects the layers of a graph. */
+typedef struct infl_builder infl_builder;
+
+/* A node of the graph under construction: 0 is the input, INFL_NODE_INVALID the mark of an earlier error. */
+typedef int32_t infl_node;
+#define INFL_NODE_INPUT ((infl_node)0)
+#define INFL_NODE_INVALID ((infl_node)-1)
+
+typedef enum infl_activation {
+    INFL_IDENTITY = 0,
+    INFL_TANH = 1,
+    INFL_SIGMOID = 2,
+    INFL_RELU = 3, /* derivative 0 at 0 */
+    INFL_SELU = 4, /* Klambauer et al. 2017 */
+    INFL_SOFTPLUS = 5,
+    INFL_GELU = 6  /* x·Φ(x) with the exact normal distribution function, Hendrycks & Gimpel 2016 */
+} infl_activation;
+
+typedef enum infl_initialiser {
+    INFL_INIT_GLOROT = 0,          /* uniform ±√(6/(fan_in+fan_out)); Glorot & Bengio 2010        */
+    INFL_INIT_HE = 1,              /* normal, variance 2/fan_in; He et al. 2015                   */
+    INFL_INIT_LECUN = 2,           /* normal, variance 1/fan_in; LeCun et al. 1998                */
+    INFL_INIT_TRUNCATED_NORMAL = 3 /* normal cut at ±2 sd, sd before the cut 1/√fan_in; [KL17]    */
+} infl_initialiser;
+
+/*
+ * Building a graph. Each call appends a layer and returns its node. The first error sticks: it makes this and all later
+ * calls return INFL_NODE_INVALID, and infl_model_create reports it; so a network needs one check, at its end.
+ */
+INFL_API infl_status infl_builder_create(infl_builder **out, size_t n_inputs);
+INFL_API void infl_builder_destroy(infl_builder *builder);
+
+/* y = W x + b: W is units × inputs, drawn by the initialiser; b (when bias is non-zero) starts at 0. */
+INFL_API infl_node infl_builder_dense(infl_builder *builder, infl_node input, size_t units, int bias,
+                                      infl_initialiser initialiser);
+
+/* Elementwise y = φ(x). */
+INFL_API infl_node infl_builder_activation(infl_builder *builder, infl_node input, infl_activation activation);
+
+/* y = a + b, of the same width (a residual connection). */
+INFL_API infl_node infl_builder_add(infl_builder *builder, infl_node a, infl_node b);
+
+/*
+ * The network that computes `output` from the input; layers that `output` does not need are left out. Parameters are
+ * drawn from the seed. The builder stays usable (and must still be destroyed).
+ */
+INFL_API infl_status infl_model_create(infl_model **out, const infl_builder *builder, infl_node output,
+                                       infl_precision precision, uint64_t seed);
+
+/*
+ * A multilayer perceptron: dense layers of units[0..n_layers-1] with biases, the activation after each but the last.
+ */
+INFL_API infl_status infl_model_create_mlp(infl_model **out, infl_precision precision, size_t n_inputs,
+                                           const size_t *units, size_t n_layers, infl_activation activation,
+                                           infl_initialiser initialiser, uint64_t seed);
+
+/* A model of its own with the same graph, precision and parameter values. */
+INFL_API infl_status infl_model_clone(infl_model **out, const infl_model *model);
+INFL_API void infl_model_destroy(infl_model *model);
+
+/* Draws all parameters anew from the seed, as at creation. */
+INFL_API infl_status infl_model_initialise(infl_model *model, uint64_t seed);
+
+INFL_API size_t infl_model_inputs(const infl_model *model);
+INFL_API size_t infl_model_outputs(const infl_model *model);
+INFL_API size_t infl_model_parameters(const infl_model *model); /* p */
+INFL_API infl_precision infl_model_precision(const infl_model *model);
+
+/* θ, p numbers, out of and into the model. INFL_E_NONFINITE: a value is NaN or infinite (in the model's precision). */
+INFL_API infl_status infl_model_get_parameters(const infl_model *model, double *theta);
+INFL_API infl_status infl_model_set_parameters(infl_model *model, const double *theta);
+
+/* One named tensor of θ: elements offset .. offset+length-1, row-major. */
+typedef struct infl_tensor {
+    const char *name;  /* "dense1.weight", "dense1.bias", ...: layers of a kind are numbered from 1; the model's */
+    size_t offset, length;
+    size_t n_dims;
+    size_t dims[4];
+    int is_weight;     /* 1: decayed under INFL_DECAY_WEIGHTS; 0: a bias */
+} infl_tensor;
+INFL_API size_t infl_model_tensors(const infl_model *model);
+INFL_API infl_status infl_model_tensor(const infl_model *model, size_t index, infl_tensor *out);
+
+/* outputs: n×C raw network outputs (logits) for all n rows. */
+INFL_API infl_status infl_model_predict(const infl_model *model, const infl_dataset *dataset, double *outputs);
+
+/* Jacobian of the outputs times k tangents: out is k×n×C, out[j][i][c] = ∇_θ f_c(x_i) · tangents[j]; tangents k×p. */
+INFL_API infl_status infl_model_jvp(const infl_model *model, const infl_dataset *dataset, const double *tangents,
+                                    size_t k, double *out);
+
+/* Transposed Jacobian times k cotangents: out is k×p, out[j] = Σ_i Σ_c cotangents[j][i][c] ∇_θ f_c(x_i). */
+INFL_API infl_status infl_model_vjp(const infl_model *model, const infl_dataset *dataset, const double *cotangents,
+                                    size_t k, double *out);
+
+/* ================================================================================================== loss ======= */
+
+typedef enum infl_loss_kind {
+    INFL_SOFTMAX_CROSS_ENTROPY = 0, /* classes; C outputs: −log softmax(f)_y                                       */
+    INFL_LOGISTIC = 1,              /* 2 classes; 1 output: log(1 + exp(−s f)), s = ±1 for class 1, 0               */
+    INFL_SQUARED_ERROR = 2,         /* real targets, t outputs: ½‖f − y‖²                                           */
+    INFL_SMOOTHED_HINGE = 3         /* 2 classes; 1 output: τ log(1 + exp((1 − s f)/τ)), τ the temperature; [KL17]  */
+} infl_loss_kind;
+
+typedef struct infl_loss {
+    size_t size;
+    infl_loss_kind kind;
+    double temperature; /* τ > 0, of the smoothed hinge; ignored by the others */
+} infl_loss;
+#define INFL_LOSS_INIT(kind) {sizeof(infl_loss), (kind), 0.1}
+
+/*
+ * The loss of one row as a function of its C outputs: value (1), gradient (C) and Hessian (C×C) in the outputs. target:
+ * the class index, or t numbers. Any of the three results may be NULL.
+ */
+INFL_API infl_status infl_loss_evaluate(const infl_loss *loss, const double *outputs, size_t n_outputs,
+                                        const double *target, double *value, double *gradient, double *hessian);
+
+/* ============================================================================================= objective ======= */
+
+/*
+ * The empirical risk R(θ) = (1/n) Σ_i ℓ_i(θ) + (μ/2) ‖Dθ‖², with μ the weight decay and D the 0/1 mask of decayed
+ * parameters. Everything further right sees a network only through this.
+ */
+typedef struct infl_objective infl_objective;
+
+typedef enum infl_decay_scope { INFL_DECAY_ALL = 0, INFL_DECAY_WEIGHTS = 1 } infl_decay_scope;
+
+typedef struct infl_objective_options {
+    size_t size;
+    double decay;                 /* μ ≥ 0                                                                         */
+    infl_decay_scope decay_scope; /* D: all parameters, or weights only (tensors with is_weight)                   */
+    int threads;                  /* 0: as many as OpenMP offers                                                   */
+    size_t memory_budget;         /* bytes of workspace; 0: no limit. Smaller means fewer tangents at once and
+                                     slower; never other bits for the same problem                                  */
+} infl_objective_options;
+#define INFL_OBJECTIVE_OPTIONS_INIT {sizeof(infl_objective_options), 0.0, INFL_DECAY_ALL, 0, 0}
+
+/*
+ * The risk of a model on a dataset. Borrows the model: θ is the model's, read at every call and written by
+ * infl_objective_set_parameters and training, and objectives on one model see the same θ. Keeps a reference to the
+ * dataset. INFL_E_ARGUMENT: features and inputs, or targets and outputs, do not fit each other and the loss; μ < 0.
+ */
+INFL_API infl_status infl_objective_create(infl_objective **out, infl_model *model, const infl_loss *loss,
+                                           const infl_dataset *dataset, const infl_objective_options *options);
+
+/*
+ * A risk of the caller's own. The callbacks get θ (p numbers) and row indices; they return 0, or a code that ends the
+ * call with INFL_E_CALLBACK. Library threads may call them at the same time unless threads is 1. NULL callbacks make
+ * what needs them INFL_E_UNSUPPORTED; losses and row_gradients are required.
+ */
+typedef struct infl_custom_objective {
+    size_t size;
+    size_t n_rows, n_parameters;
+    void *context;
+    /* losses: n_rows numbers ℓ_i(θ) */
+    int (*losses)(void *context, const double *theta, const size_t *rows, size_t n_rows, double *losses);
+    /* gradients: n_rows×p, ∇ℓ_i(θ) each */
+    int (*row_gradients)(void *context, const double *theta, const size_t *rows, size_t n_rows, double *gradients);
+    /* products: k×p, Σ_i ∇²ℓ_i(θ) v_j for the k rows v_j of vectors (k×p), summed over the given rows, no decay */
+    int (*hessian_products)(void *context, const double *theta, const size_t *rows, size_t n_rows,
+                            const double *vectors, size_t k, double *products);
+    /* the same with the generalised Gauss–Newton matrix */
+    int (*gauss_newton_products)(void *context, const double *theta, const size_t *rows, size_t n_rows,
+                                 const double *vectors, size_t k, double *products);
+    const unsigned char *decay_mask; /* p bytes, D, copied; NULL: all ones */
+} infl_custom_objective;
+#define INFL_CUSTOM_OBJECTIVE_INIT {sizeof(infl_custom_objective), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL}
+
+/* theta: the starting θ, p numbers, copied. Of the options, decay_scope is not used (decay_mask says it). */
+INFL_API infl_status infl_objective_create_custom(infl_objective **out, const infl_custom_objective *custom,
+                                                  const double *theta, const infl_objective_options *options);
+
+/*
+ * The same risk over all rows but the given ones, with a θ of its own that starts at the present value (for a built-in
+ * objective: with its own clone of the model). n_rows may be 0: an independent copy.
+ */
+INFL_API infl_status infl_objective_without(infl_objective **out, const infl_objective *objective, const size_t *rows,
+                                            size_t n_rows);
+INFL_API void infl_objective_destroy(infl_objective *objective);
+
+INFL_API size_t infl_objective_rows(const infl_objective *objective);       /* n */
+INFL_API size_t infl_objective_parameters(const infl_objective *objective); /* p */
+INFL_API double infl_objective_decay(const infl_objective *objective);      /* μ */
+INFL_API infl_status infl_objective_get_parameters(const infl_objective *objective, double *theta);
+INFL_API infl_status infl_objective_set_parameters(infl_objective *objective, const double *theta);
+
+/* Bytes of workspace that products with k vectors at once take, under the objective's budget. */
+INFL_API infl_status infl_objective_memory(const infl_objective *objective, size_t k, size_t *bytes);
+
+/* R(θ) and ∇R(θ) (p numbers), decay included. Either output may be NULL. */
+INFL_API infl_status infl_objective_evaluate(infl_objective *objective, double *value, double *gradient);
+
+/* The same over a batch: mean loss of the given rows plus the whole decay term. n_rows ≥ 1. */
+INFL_API infl_status infl_objective_evaluate_rows(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                                  double *value, double *gradient);
+
+/* ℓ_i of each given row (no decay): n_rows numbers. */
+INFL_API infl_status infl_objective_losses(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                           double *losses);
+
+/* ∇ℓ_i of each given row (no decay): n_rows×p. */
+INFL_API infl_status infl_objective_row_gradients(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                                  double *gradients);
+
+/*
+ * Products with the Jacobian of the losses, without forming a gradient: out is n_rows×k, out[i][j] = ∇ℓ_i · v_j, for
+ * the k rows v_j of vectors (k×p).
+ */
+INFL_API infl_status infl_objective_row_products(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                                 const double *vectors, size_t k, double *out);
+
+/* The transpose: out is k×p, out[j] = Σ_i weights[j][i] ∇ℓ_i, weights k×n_rows. */
+INFL_API infl_status infl_objective_weighted_gradients(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                                       const double *weights, size_t k, double *out);
+
+typedef enum infl_curvature_kind {
+    INFL_HESSIAN = 0,      /* (1/n) Σ ∇²ℓ_i + μD                  by the R-operator, [P94]                          */
+    INFL_GAUSS_NEWTON = 1, /* (1/n) Σ J_iᵀ (∇²_f ℓ) J_i + μD      Schraudolph 2002; for softmax cross-entropy,
+                              logistic and squared error also the true Fisher information                            */
+    INFL_FISHER = 2        /* (1/n) Σ ∇ℓ_i ∇ℓ_iᵀ + μD             the empirical Fisher                              */
+} infl_curvature_kind;
+
+/*
+ * out[j] = C v_j for the k rows of vectors (k×p), C the curvature of R, decay included. vectors and out may not
+ * overlap. infl_objective_product_rows: over the given rows only (a stochastic estimate), decay included.
+ */
+INFL_API infl_status infl_objective_product(infl_objective *objective, infl_curvature_kind kind,
+                                            const double *vectors, size_t k, double *out);
+INFL_API infl_status infl_objective_product_rows(infl_objective *objective, infl_curvature_kind kind,
+                                                 const size_t *rows, size_t n_rows, const double *vectors, size_t k,
+                                                 double *out);
+
+/* The dense p×p matrix C, exactly symmetric. */
+INFL_API infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind kind, double *matrix);
+
+/* ============================================================================================= curvature ======= */
+
+/* A symmetric p×p operator A = C + λI; λ is the true damping, never scaled. */
+typedef struct infl_curvature infl_curvature;
+
+/* Of an objective (borrowed), at the θ it has whenever the operator is used. λ ≥ 0. */
+INFL_API infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
+                                           double damping);
+
+/* Of a symmetric p×p matrix (copied; INFL_E_ARGUMENT where |a_ij − a_ji| > 1e-10·max|a|). */
+INFL_API infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matrix, size_t p, double damping);
+
+/* Of the caller's own product: products (k×p) from vectors (k×p), without damping; 0 or a code (INFL_E_CALLBACK). */
+typedef int (*infl_product_fn)(void *context, const double *vectors, size_t k, double *products);
+INFL_API infl_status infl_curvature_from_product(infl_curvature **out, infl_product_fn product, void *context, size_t p,
+                                                 double damping);
+INFL_API void infl_curvature_destroy(infl_curvature *curvature);
+
+INFL_API size_t infl_curvature_size(const infl_curvature *curvature); /* p */
+INFL_API double infl_curvature_damping(const infl_curvature *curvature);
+
+/* out[j] = (C + λI) v_j; k×p each, not overlapping. */
+INFL_API infl_status infl_curvature_product(infl_curvature *curvature, const double *vectors, size_t k, double *out);
+
+/* The dense p×p matrix C + λI, exactly symmetric. */
+INFL_API infl_status infl_curvature_dense(infl_curvature *curvature, double *matrix);
+
+/*
+ * All p eigenvalues of C + λI in ascending order, from the dense matrix by LAPACK; eigenvectors: p×p, one a row, or
+ * NULL.
+ */
+INFL_API infl_status infl_curvature_eigen(infl_curvature *curvature, double *eigenvalues, double *eigenvectors);
+
+typedef struct infl_lanczos_options {
+    size_t size;
+    size_t max_iterations; /* products at most; 0: p, but no more than 300 (Krylov basis: iterations × p numbers)  */
+    double tolerance;      /* a Ritz pair has converged when ‖Av − θv‖ ≤ tolerance·max|θ|                          */
+    uint64_t seed;         /* of the random start vector                                                          */
+} infl_lanczos_options;
+#define INFL_LANCZOS_OPTIONS_INIT {sizeof(infl_lanczos_options), 0, 1e-8, 1}
+
+/*
+ * The k largest eigenvalues of C + λI in descending order (largest = 1) or the k smallest in ascending order
+ * (largest = 0), matrix-free by Lanczos with full reorthogonalisation (Parlett 1998). eigenvectors: k×p or NULL;
+ * residuals: k numbers ‖Av − θv‖ or NULL. A multiple eigenvalue is found at least once. INFL_E_UNCONVERGED when the
+ * budget ran out (the message says how far it came).
+ */
+INFL_API infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int largest,
+                                            const infl_lanczos_options *options, double *eigenvalues,
+                                            double *eigenvectors, double *residuals);
+
+/* =============================================================================================== inverse ======= */
+
+/* x = (C + λI)⁻¹ b for many b, prepared once. Borrows the curvature. */
+typedef struct infl_inverse infl_inverse;
+
+typedef enum infl_inverse_method {
+    INFL_CHOLESKY = 0, /* exact; INFL_E_INDEFINITE (with λmin and a damping that would do) unless positive definite */
+    INFL_EIGEN = 1,    /* exact by eigendecomposition, eigenvalues treated as eigen_policy says                    */
+    INFL_CG = 2,       /* conjugate gradients; INFL_E_INDEFINITE on meeting negative curvature                     */
+    INFL_LISSA = 3     /* stochastic Neumann series [ABH17]: h ← b + h − (C_S + λI)h/s over random batches S        */
+} infl_inverse_method;
+
+typedef enum infl_eigen_policy {
+    INFL_EIGEN_EXACT = 0,    /* 1/e; INFL_E_INDEFINITE where |e| ≤ cutoff·max|e|: the matrix is singular           */
+    INFL_EIGEN_CLIP = 1,     /* 1/max(e, cutoff·max|e|)                                                            */
+    INFL_EIGEN_ABSOLUTE = 2, /* 1/max(|e|, cutoff·max|e|)                                                          */
+    INFL_EIGEN_PSEUDO = 3    /* 1/e, but 0 where |e| ≤ cutoff·max|e|                                               */
+} infl_eigen_policy;
+
+typedef struct infl_inverse_options {
+    size_t size;
+    infl_inverse_method method;
+    infl_eigen_policy eigen_policy;
+    double cutoff;           /* of the eigenvalue policies, relative to max|e|; ≥ 0                                */
+    double tolerance;        /* CG, LiSSA: converged when ‖b − (C+λI)x‖ ≤ tolerance·‖b‖                            */
+    size_t max_iterations;   /* CG: 0 means 10·p; LiSSA: the depth of a repeat, 0 means 5000                       */
+    int accept_unconverged;  /* 0: INFL_E_UNCONVERGED when the budget runs out; 1: the best iterate, with
+                                converged = 0 in its report                                                        */
+    double lissa_scale;      /* s > λmax(C_S + λI)/2; 0: 1.1 × the largest eigenvalue found by power iteration,
+                                raised until single batches do not exceed it                                       */
+    size_t lissa_batch;      /* rows in S; 0: all rows (deterministic)                                             */
+    size_t lissa_repeats;    /* independent recursions, averaged; ≥ 1                                              */
+    size_t lissa_check;      /* iterations between two looks at divergence and at the residual; 0: 50              */
+    uint64_t seed;           /* of LiSSA's batches                                                                 */
+    infl_progress_fn progress;
+    void *progress_context;
+} infl_inverse_options;
+#define INFL_INVERSE_OPTIONS_INIT                                                                                      \
+    {sizeof(infl_inverse_options), INFL_CHOLESKY, INFL_EIGEN_EXACT, 1e-12, 1e-10, 0, 0, 0.0, 0, 1, 0, 1, NULL, NULL}
+
+/* What a solve did; the certificate of its answer. */
+typedef struct infl_solve_report {
+    double residual;   /* ‖b − (C+λI)x‖ / ‖b‖, with the full operator, recomputed at the end; 0 for b = 0.
+                          With CLIP, ABSOLUTE and PSEUDO: against C+λI itself, so it shows what the policy changed */
+    double products;   /* products with C spent on this right-hand side; a batch counts as its share of the rows.
+                          Preparation (a dense matrix: p) is not included                                          */
+    double damping;    /* λ                                                                                        */
+    double lambda_min; /* smallest and largest eigenvalue of C+λI: exact for EIGEN; of the Krylov space for CG;     */
+    double lambda_max; /* NaN where not known                                                                      */
+    size_t iterations;
+    int converged;     /* 1: residual within the tolerance (exact methods: ≤ 1e-6)                                  */
+    double reserved[3];
+} infl_solve_report;
+
+/* Prepares (factorises; finds LiSSA's scale). The prepared inverse is of θ at this moment. */
+INFL_API infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature,
+                                         const infl_inverse_options *options);
+INFL_API void infl_inverse_destroy(infl_inverse *inverse);
+INFL_API size_t infl_inverse_size(const infl_inverse *inverse); /* p */
+
+/* solutions[j] = (C+λI)⁻¹ right_sides[j], k×p each, which may be the same array; reports: k, or NULL. */
+INFL_API infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+                                        infl_solve_report *reports);
+
+/* ============================================================================================= influence ======= */
+
+/*
+ * Influence at an optimum θ* of R. Up-weighting row z by ε moves the optimum by ε·I(z), I(z) = −C⁻¹∇ℓ(z), and the
+ * measured loss of z_t by ε·I(z, z_t), I(z, z_t) = −∇ℓ(z_t)ᵀ C⁻¹ ∇ℓ(z) [KL17]. Negative scores: helpful rows.
+ */
+typedef struct infl_influence infl_influence;
+
+/* Whether the row's gradient includes its share of the decay, ∇ℓ_i + μDθ. */
+typedef enum infl_decay_in_gradient {
+    INFL_DECAY_DEFAULT = 0,  /* excluded from I(z), I(z,z_t) and self-influence; included in removal predictions    */
+    INFL_DECAY_EXCLUDED = 1, /* removal: Δθ = C⁻¹∇ℓ_i / n             (= −I(z)/n)                                  */
+    INFL_DECAY_INCLUDED = 2  /* removal: Δθ = C⁻¹(∇ℓ_i + μDθ) / (n−1): exact to first order for the mean over n−1
+                                rows with the same μ                                                               */
+} infl_decay_in_gradient;
+
+typedef struct infl_influence_options {
+    size_t size;
+    infl_decay_in_gradient decay_in_gradient;
+    size_t block; /* right-hand sides solved at once; 0: 32 */
+} infl_influence_options;
+#define INFL_INFLUENCE_OPTIONS_INIT {sizeof(infl_influence_options), INFL_DECAY_DEFAULT, 0}
+
+/* train: the objective whose rows are attributed; inverse: of its curvature (same p). Both borrowed. */
+INFL_API infl_status infl_influence_create(infl_influence **out, infl_objective *train, infl_inverse *inverse,
+                                           const infl_influence_options *options);
+INFL_API void infl_influence_destroy(infl_influence *influence);
+
+/* I(z) for each given training row: out is n_rows×p. reports: n_rows or NULL. */
+INFL_API infl_status infl_influence_parameters(infl_influence *influence, const size_t *rows, size_t n_rows,
+                                               double *out, infl_solve_report *reports);
+
+/* ‖I(z)‖₂ for each given row: n_rows numbers. */
+INFL_API infl_status infl_influence_norms(infl_influence *influence, const size_t *rows, size_t n_rows, double *norms,
+                                          infl_solve_report *reports);
+
+/*
+ * I(z, z_t): scores is n_test×n_train (rows NULL: all). test: an objective at the same θ (another dataset, another loss
+ * if wished; its decay plays no part). One solve a test row; reports: n_test or NULL.
+ */
+INFL_API infl_status infl_influence_scores(infl_influence *influence, infl_objective *test, const size_t *test_rows,
+                                           size_t n_test, const size_t *train_rows, size_t n_train, double *scores,
+                                           infl_solve_report *reports);
+
+/* I(z, z) for each given training row (≤ 0 for positive definite C). */
+INFL_API infl_status infl_influence_self(infl_influence *influence, const size_t *rows, size_t n_rows, double *scores,
+                                         infl_solve_report *reports);
+
+/* Predicted Δθ when a row is removed and R is minimised again: out is n_rows×p. */
+INFL_API infl_status infl_influence_removal_parameters(infl_influence *influence, const size_t *rows, size_t n_rows,
+                                                       double *out, infl_solve_report *reports);
+
+/*
+ * Predicted change of each test row's loss when a training row is removed: changes is n_test×n_train; positive: the row
+ * was helpful. EXCLUDED: −I/n.
+ */
+INFL_API infl_status infl_influence_removal_losses(infl_influence *influence, infl_objective *test,
+                                                   const size_t *test_rows, size_t n_test, const size_t *train_rows,
+                                                   size_t n_train, double *changes, infl_solve_report *reports);
+
+typedef enum infl_direction {
+    INFL_HELPFUL = 0, /* most negative I(z, z_t) first: up-weighting them lowers the test loss */
+    INFL_HARMFUL = 1  /* most positive first                                                   */
+} infl_direction;
+
+/* Positions of the k most helpful or harmful of n scores, best first; ties by position. 1 ≤ k ≤ n. */
+INFL_API infl_status infl_influence_top(const double *scores, size_t n, infl_direction direction, size_t k,
+                                        size_t *positions);
+
+/* ============================================================================================== training ======= */
+
+typedef enum infl_optimiser {
+    INFL_SGD = 0, /* v ← m v + g, θ ← θ − η v; Nesterov: θ ← θ − η (g + m v)   (as PyTorch; Sutskever et al. 2013) */
+    INFL_ADAM = 1 /* Kingma & Ba 2015, bias-corrected; decay is part of the gradient (L2)                         */
+} infl_optimiser;
+
+typedef enum infl_stop_reason {
+    INFL_STOP_STEPS = 0,    /* all steps done                                        */
+    INFL_STOP_GRADIENT = 1, /* ‖∇R‖ reached the tolerance                            */
+    INFL_STOP_STALLED = 2   /* polish: no step lowers R any more at this precision   */
+} infl_stop_reason;
+
+typedef struct infl_train_options {
+    size_t size;
+    infl_optimiser optimiser;
+    size_t steps;
+    size_t batch;               /* rows a step, drawn without replacement epoch by epoch; 0 or ≥ n: all rows       */
+    double learning_rate;
+    double momentum;            /* SGD: m in [0, 1)                                                                */
+    int nesterov;
+    double beta1, beta2, epsilon; /* Adam                                                                          */
+    const size_t *milestones;   /* steps (ascending) at which the learning rate is multiplied by decay_factor      */
+    size_t n_milestones;
+    double decay_factor;
+    double gradient_tolerance;  /* > 0: stop when ‖∇R‖ (all rows) ≤ this, looked at every check_every steps        */
+    size_t check_every;         /* 0: 100                                                                          */
+    uint64_t seed;              /* of the batches' order                                                           */
+    infl_progress_fn progress;  /* stage "train"                                                                   */
+    void *progress_context;
+} infl_train_options;
+#define INFL_TRAIN_OPTIONS_INIT                                                                                        \
+    {sizeof(infl_train_options), INFL_ADAM, 1000, 0, 1e-3, 0.0, 0, 0.9, 0.999, 1e-8, NULL, 0, 0.1, 0.0, 0, 1, NULL, NULL}
+
+typedef struct infl_train_result {
+    double value;         /* R(θ) at the end                  */
+    double gradient_norm; /* ‖∇R(θ)‖₂ at the end, over all rows */
+    size_t steps;         /* steps (polish: iterations) done  */
+    infl_stop_reason reason;
+    double reserved[4];
+} infl_train_result;
+
+/*
+ * Minimises the objective from its present θ; θ is written back at the end. result may be NULL. INFL_E_DIVERGED when
+ * R or θ stops being finite, and then, as on any error, θ is as before.
+ */
+INFL_API infl_status infl_train(infl_objective *objective, const infl_train_options *options,
+                                infl_train_result *result);
+
+typedef struct infl_polish_options {
+    size_t size;
+    double gradient_tolerance; /* stop when ‖∇R‖ ≤ this                                                            */
+    size_t max_iterations;     /* Newton steps at most                                                             */
+    size_t max_cg_iterations;  /* a step; 0: 2·p                                                                   */
+    infl_progress_fn progress; /* stage "polish"                                                                   */
+    void *progress_context;
+} infl_polish_options;
+#define INFL_POLISH_OPTIONS_INIT {sizeof(infl_polish_options), 1e-10, 200, 0, NULL, NULL}
+
+/*
+ * Newton–CG in a trust region (Steihaug 1983; Nocedal & Wright, algorithm 7.2) on all rows: from near an optimum to
+ * ‖∇R‖ ≤ gradient_tolerance. The result says how far it came; reaching the iteration limit is no error.
+ */
+INFL_API infl_status infl_polish(infl_objective *objective, const infl_polish_options *options,
+                                 infl_train_result *result);
+
+/* ============================================================================================ evaluation ======= */
+
+typedef struct infl_retrain_options {
+    size_t size;
+    const infl_train_options *train;   /* how to retrain; NULL: no optimiser steps (polish only)                   */
+    const infl_polish_options *polish; /* afterwards; NULL: none                                                   */
+    const double *start;               /* p numbers to start from ("from scratch": the initial θ); NULL: the
+                                          objective's present θ ("from the optimum")                               */
+    int subtract_control;              /* 1: the same retraining with nothing removed is run too, and subtracted   */
+    int threads;                       /* over rows; 0: as many as OpenMP offers                                   */
+    infl_progress_fn progress;         /* stage "retrain", in rows                                                 */
+    void *progress_context;
+} infl_retrain_options;
+#define INFL_RETRAIN_OPTIONS_INIT {sizeof(infl_retrain_options), NULL, NULL, NULL, 1, 0, NULL, NULL}
+
+/* Arrays of the caller's to fill; each may be NULL. m: the number of rows removed in turn, t: of test rows. */
+typedef struct infl_retrain_output {
+    size_t size;
+    double *parameter_changes;  /* m×p: θ after retraining without the row − (control's θ, or the optimum's)        */
+    double *loss_changes;       /* m×t: each test row's loss after − (the control's, or the optimum's)              */
+    infl_train_result *results; /* m: how each retraining ended                                                    */
+    double *control_parameters; /* p: θ after the control run − the optimum's: the drift. Needs subtract_control    */
+    double *control_losses;     /* t: each test row's loss after the control run − the optimum's                   */
+    infl_train_result *control_result; /* 1                                                                        */
+} infl_retrain_output;
+#define INFL_RETRAIN_OUTPUT_INIT {sizeof(infl_retrain_output), NULL, NULL, NULL, NULL, NULL, NULL}
+
+/*
+ * Leave-one-out ground truth: for each given row of the train objective, removes it, retrains, and compares. The
+ * objectives keep their θ. test may be NULL (then no losses); it measures at its own loss, without decay.
+ */
+INFL_API infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size_t n_rows,
+                                          infl_objective *test, const size_t *test_rows, size_t n_test,
+                                          const infl_retrain_options *options, infl_retrain_output *output);
+
+/*
+ * Correlation of x and y, n ≥ 2 numbers each: Pearson's r, Spearman's ρ (ties get their average rank), Kendall's τ-b.
+ * NaN where x or y is constant (no correlation is defined). INFL_E_NONFINITE: an element is NaN or infinite.
+ */
+INFL_API infl_status infl_pearson(const double *x, const double *y, size_t n, double *r);
+INFL_API infl_status infl_spearman(const double *x, const double *y, size_t n, double *rho);
+INFL_API infl_status infl_kendall(const double *x, const double *y, size_t n, double *tau);
+
+/* Cosine of the angle between two vectors of n numbers; NaN where one is zero. */
+INFL_API infl_status infl_cosine(const double *x, const double *y, size_t n, double *cosine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

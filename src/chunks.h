@@ -1,0 +1,55 @@
+/*
+ * Rows through a network, chunk by chunk: the parallel loop, its workspace and the order of its sums, once for all
+ * quantities that a network can give.
+ *
+ * The rows are cut into chunks, and for sums the chunks are dealt to a fixed number of accumulators; the k vectors are cut
+ * into blocks. Neither depends on the number of threads, which only share the work out; what blocks and threads depend on,
+ * the memory budget, changes no bit of the results.
+ */
+#ifndef INFL_CHUNKS_H
+#define INFL_CHUNKS_H
+
+#include "network.h"
+
+typedef enum infl_chunk_work {
+    INFL_WORK_OUTPUTS,            /* output n×C                                                        */
+    INFL_WORK_OUTPUT_TANGENTS,    /* input k×p; output k×n×C                                           */
+    INFL_WORK_COTANGENTS,         /* input k×n×C; output k×p, a sum over rows                          */
+    INFL_WORK_LOSSES,             /* output n                                                          */
+    INFL_WORK_ROW_GRADIENTS,      /* output n×p                                                        */
+    INFL_WORK_ROW_PRODUCTS,       /* input k×p; output n×k                                             */
+    INFL_WORK_WEIGHTED_GRADIENTS, /* input k×n weights or NULL (k = 1, ones); output k×p; losses too    */
+    INFL_WORK_HESSIAN,            /* input k×p; output k×p, sums over rows                             */
+    INFL_WORK_GAUSS_NEWTON,
+    INFL_WORK_FISHER,
+} infl_chunk_work;
+
+typedef struct infl_chunk_job {
+    infl_chunk_work work;
+    const size_t *rows; /* of the dataset */
+    size_t n;
+    const double *input;
+    size_t k;
+    double *output;
+    double *losses; /* n, or NULL */
+} infl_chunk_job;
+
+typedef struct infl_chunks {
+    const infl_model *model;     /* borrowed */
+    const infl_dataset *dataset; /* borrowed */
+    infl_loss loss;
+    int threads;
+    size_t budget; /* bytes; 0: no limit */
+    void *memory;  /* kept from run to run */
+    size_t bytes;
+} infl_chunks;
+
+infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job);
+/* The bytes that such a run takes. */
+infl_status infl_chunks_memory(const infl_chunks *chunks, const infl_chunk_job *job, size_t *bytes);
+void infl_chunks_release(infl_chunks *chunks);
+
+/* Checks k ≥ 1 and k×length numbers for NaN and infinity. */
+infl_status infl_check_vectors(const double *vectors, size_t k, size_t length, const char *function, const char *name);
+
+#endif

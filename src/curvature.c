@@ -1,0 +1,273 @@
+#include "curvature.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "blame.h"
+#include "chunks.h"
+#include "dense.h"
+#include "memory.h"
+
+/* Columns of a dense matrix that are asked for at once. */
+#define DENSE_BLOCK ((size_t)32)
+
+static infl_status curvature_create(infl_curvature **out, const infl_curvature_ops *ops, void *self, size_t p,
+                                    size_t n_rows, double damping) {
+    infl_curvature *curvature;
+    INFL_ALLOCATE(curvature, 1);
+    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .damping = damping};
+    *out = curvature;
+    return INFL_OK;
+}
+
+static infl_status check_damping(const char *function, double damping) {
+    if (!(damping >= 0) || isinf(damping))
+        return infl_fail(INFL_E_ARGUMENT, "%s: damping is %g; it must be finite and not negative", function, damping);
+    return INFL_OK;
+}
+
+typedef struct objective_curvature {
+    infl_objective *objective; /* borrowed */
+    infl_curvature_kind kind;
+} objective_curvature;
+
+static infl_status objective_product(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
+                                     double *out) {
+    const objective_curvature *of = self;
+    if (rows == NULL)
+        return infl_objective_product(of->objective, of->kind, vectors, k, out);
+    return infl_objective_product_rows(of->objective, of->kind, rows, n, vectors, k, out);
+}
+
+static infl_status objective_dense(void *self, double *matrix) {
+    const objective_curvature *of = self;
+    return infl_objective_dense(of->objective, of->kind, matrix);
+}
+
+infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
+                                  double damping) {
+    static const infl_curvature_ops ops = {infl_release, objective_product, objective_dense};
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(objective);
+    if ((int)kind < INFL_HESSIAN || (int)kind > INFL_FISHER)
+        return infl_fail(INFL_E_ARGUMENT, "%s: kind is %d; there are %d to %d", __func__, (int)kind, INFL_HESSIAN,
+                         INFL_FISHER);
+    INFL_TRY(check_damping(__func__, damping));
+    objective_curvature *self;
+    INFL_ALLOCATE(self, 1);
+    *self = (objective_curvature){objective, kind};
+    infl_status status = curvature_create(out, &ops, self, infl_objective_parameters(objective),
+                                          infl_objective_rows(objective), damping);
+    if (status != INFL_OK)
+        infl_release(self);
+    return status;
+}
+
+typedef struct matrix_curvature {
+    size_t p;
+    double *matrix; /* p×p, exactly symmetric */
+} matrix_curvature;
+
+static void matrix_destroy(void *self) {
+    infl_release(((matrix_curvature *)self)->matrix);
+    infl_release(self);
+}
+
+/* By dot products and not by gemm: an answer's bits do not depend on how many vectors were asked for with it. */
+static infl_status matrix_product(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
+                                  double *out) {
+    const matrix_curvature *of = self;
+    (void)rows, (void)n; /* a matrix has no rows of data: it is its own estimate */
+    for (size_t i = 0; i < of->p; i++)
+        for (size_t j = 0; j < k; j++)
+            out[j * of->p + i] = infl_dot(of->matrix + i * of->p, vectors + j * of->p, of->p);
+    return INFL_OK;
+}
+
+static infl_status matrix_dense(void *self, double *matrix) {
+    const matrix_curvature *of = self;
+    memcpy(matrix, of->matrix, of->p * of->p * sizeof *matrix);
+    return INFL_OK;
+}
+
+/* out ← (in + inᵀ)/2; out may be in. */
+static void symmetrise(const double *in, size_t p, double *out) {
+    for (size_t i = 0; i < p; i++)
+        for (size_t j = 0; j <= i; j++)
+            out[i * p + j] = out[j * p + i] = 0.5 * in[i * p + j] + 0.5 * in[j * p + i];
+}
+
+infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matrix, size_t p, double damping) {
+    static const infl_curvature_ops ops = {matrix_destroy, matrix_product, matrix_dense};
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(matrix);
+    if (p == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: p is 0; it must be at least 1", __func__);
+    INFL_TRY(check_damping(__func__, damping));
+    double largest = 0;
+    for (size_t i = 0; i < p; i++) {
+        if (!infl_all_finite(matrix + i * p, p))
+            return infl_fail(INFL_E_NONFINITE, "%s: row %zu of the matrix has a NaN or an infinity", __func__, i);
+        for (size_t j = 0; j < p; j++)
+            largest = fmax(largest, fabs(matrix[i * p + j]));
+    }
+    for (size_t i = 0; i < p; i++)
+        for (size_t j = 0; j < i; j++)
+            if (fabs(matrix[i * p + j] - matrix[j * p + i]) > 1e-10 * largest)
+                return infl_fail(INFL_E_ARGUMENT, "%s: the matrix is not symmetric: element (%zu, %zu) is %.17g, "
+                                 "(%zu, %zu) is %.17g", __func__, i, j, matrix[i * p + j], j, i, matrix[j * p + i]);
+    matrix_curvature *self;
+    INFL_ALLOCATE(self, 1);
+    infl_status status = INFL_OK;
+    self->p = p;
+    self->matrix = infl_allocate(p, p * sizeof *self->matrix);
+    if (self->matrix == NULL)
+        status = INFL_E_MEMORY;
+    else {
+        symmetrise(matrix, p, self->matrix);
+        status = curvature_create(out, &ops, self, p, 0, damping);
+    }
+    if (status != INFL_OK)
+        matrix_destroy(self);
+    return status;
+}
+
+typedef struct callback_curvature {
+    infl_product_fn product;
+    void *context;
+} callback_curvature;
+
+static infl_status callback_product(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
+                                    double *out) {
+    const callback_curvature *of = self;
+    (void)rows, (void)n; /* the caller's product knows no rows of data */
+    int code = of->product(of->context, vectors, k, out);
+    if (code != 0)
+        return infl_fail(INFL_E_CALLBACK, "the product callback of a curvature returned %d", code);
+    return INFL_OK;
+}
+
+infl_status infl_curvature_from_product(infl_curvature **out, infl_product_fn product, void *context, size_t p,
+                                        double damping) {
+    static const infl_curvature_ops ops = {infl_release, callback_product, NULL};
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(product);
+    if (p == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: p is 0; it must be at least 1", __func__);
+    INFL_TRY(check_damping(__func__, damping));
+    callback_curvature *self;
+    INFL_ALLOCATE(self, 1);
+    *self = (callback_curvature){product, context};
+    infl_status status = curvature_create(out, &ops, self, p, 0, damping);
+    if (status != INFL_OK)
+        infl_release(self);
+    return status;
+}
+
+void infl_curvature_destroy(infl_curvature *curvature) {
+    if (curvature == NULL)
+        return;
+    curvature->ops->destroy(curvature->self);
+    infl_release(curvature);
+}
+
+size_t infl_curvature_size(const infl_curvature *curvature) { return curvature == NULL ? 0 : curvature->p; }
+
+double infl_curvature_damping(const infl_curvature *curvature) { return curvature == NULL ? 0 : curvature->damping; }
+
+/* Unlike the public product, this may leave part of an answer in out when it fails. */
+infl_status infl_curvature_product_rows(infl_curvature *curvature, const size_t *rows, size_t n, const double *vectors,
+                                        size_t k, double *out) {
+    if (k == 0)
+        return INFL_OK;
+    size_t p = curvature->p;
+    INFL_TRY(curvature->ops->product(curvature->self, rows, n, vectors, k, out));
+    infl_axpy(curvature->damping, vectors, out, k * p);
+    for (size_t j = 0; j < k; j++)
+        if (!infl_all_finite(out + j * p, p))
+            return infl_fail(INFL_E_NONFINITE, "the curvature's product with vector %zu of %zu (norm %.3g) has a NaN or "
+                             "an infinity", j, k, infl_norm(vectors + j * p, p));
+    return INFL_OK;
+}
+
+infl_status infl_curvature_product(infl_curvature *curvature, const double *vectors, size_t k, double *out) {
+    INFL_REQUIRE(curvature);
+    INFL_REQUIRE(vectors);
+    INFL_REQUIRE(out);
+    size_t p = curvature->p;
+    INFL_TRY(infl_check_vectors(vectors, k, p, __func__, "vectors"));
+    double *product = infl_allocate(k, p * sizeof *product);
+    infl_status status = product == NULL ? INFL_E_MEMORY
+                                         : infl_curvature_product_rows(curvature, NULL, 0, vectors, k, product);
+    if (status == INFL_OK)
+        memcpy(out, product, k * p * sizeof *out);
+    infl_release(product);
+    return infl_in_name_of(__func__, status);
+}
+
+/* C by products with the unit vectors, a block at a time, through a matrix of its own: out stays whole on failure. */
+static infl_status dense_by_products(infl_curvature *curvature, double *out) {
+    size_t p = curvature->p, block = p < DENSE_BLOCK ? p : DENSE_BLOCK;
+    double *matrix = NULL, *units = NULL;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_OR_OUT(units, block * p);
+    matrix = infl_allocate(p, p * sizeof *matrix);
+    if (matrix == NULL) {
+        status = INFL_E_MEMORY;
+        goto out;
+    }
+    for (size_t first = 0; first < p; first += block) {
+        size_t k = p - first < block ? p - first : block;
+        memset(units, 0, k * p * sizeof *units);
+        for (size_t j = 0; j < k; j++)
+            units[j * p + first + j] = 1;
+        status = curvature->ops->product(curvature->self, NULL, 0, units, k, matrix + first * p);
+        if (status != INFL_OK)
+            goto out;
+        if (!infl_all_finite(matrix + first * p, k * p)) {
+            status = infl_fail(INFL_E_NONFINITE, "the curvature's rows %zu to %zu have a NaN or an infinity", first,
+                               first + k - 1);
+            goto out;
+        }
+    }
+    symmetrise(matrix, p, out);
+out:
+    infl_release(matrix);
+    infl_release(units);
+    return status;
+}
+
+infl_status infl_curvature_dense(infl_curvature *curvature, double *matrix) {
+    INFL_REQUIRE(curvature);
+    INFL_REQUIRE(matrix);
+    infl_status status = curvature->ops->dense != NULL ? curvature->ops->dense(curvature->self, matrix)
+                                                       : dense_by_products(curvature, matrix);
+    for (size_t i = 0; status == INFL_OK && i < curvature->p; i++)
+        matrix[i * curvature->p + i] += curvature->damping;
+    return infl_in_name_of(__func__, status);
+}
+
+infl_status infl_curvature_eigen(infl_curvature *curvature, double *eigenvalues, double *eigenvectors) {
+    INFL_REQUIRE(curvature);
+    INFL_REQUIRE(eigenvalues);
+    size_t p = curvature->p;
+    double *matrix = NULL, *values = NULL;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_OR_OUT(values, p);
+    matrix = infl_allocate(p, p * sizeof *matrix);
+    if (matrix == NULL) {
+        status = INFL_E_MEMORY;
+        goto out;
+    }
+    if ((status = infl_curvature_dense(curvature, matrix)) != INFL_OK)
+        goto out;
+    if ((status = infl_symmetric_eigen(matrix, p, eigenvectors != NULL, values)) != INFL_OK)
+        goto out;
+    memcpy(eigenvalues, values, p * sizeof *eigenvalues);
+    if (eigenvectors != NULL)
+        memcpy(eigenvectors, matrix, p * p * sizeof *eigenvectors);
+out:
+    infl_release(matrix);
+    infl_release(values);
+    return infl_in_name_of(__func__, status);
+}

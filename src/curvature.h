@@ -1,0 +1,26 @@
+/* Operators A = C + λI, and what the inverses see of them. */
+#ifndef INFL_CURVATURE_H
+#define INFL_CURVATURE_H
+
+#include "error.h"
+
+typedef struct infl_curvature_ops {
+    void (*destroy)(void *self);
+    /* out[j] = C v_j; rows (n of them) asks for the stochastic estimate over those rows, NULL for all */
+    infl_status (*product)(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out);
+    infl_status (*dense)(void *self, double *matrix); /* C, symmetric; NULL: by p products */
+} infl_curvature_ops;
+
+struct infl_curvature {
+    const infl_curvature_ops *ops;
+    void *self;
+    size_t p;
+    size_t n_rows; /* rows that a stochastic estimate may draw from; 0 where there are none (a plain matrix) */
+    double damping;
+};
+
+/* (C_S + λI) v_j with C_S over the given rows only. rows NULL: all. */
+infl_status infl_curvature_product_rows(infl_curvature *curvature, const size_t *rows, size_t n, const double *vectors,
+                                        size_t k, double *out);
+
+#endif

@@ -1,0 +1,467 @@
+#include "dataset.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "random.h"
+
+static size_t precision_size(infl_precision precision) {
+    return precision == INFL_F32 ? sizeof(float) : sizeof(double);
+}
+
+static double feature_at(const infl_storage *storage, size_t index) {
+    return storage->precision == INFL_F32 ? (double)((const float *)storage->features)[index]
+                                          : ((const double *)storage->features)[index];
+}
+
+static double feature(const infl_dataset *dataset, size_t row, size_t column) {
+    const infl_storage *storage = dataset->storage;
+    return feature_at(storage, infl_dataset_storage_row(dataset, row) * storage->n_features + column);
+}
+
+static void release_storage(infl_storage *storage) {
+    if (storage == NULL || atomic_fetch_sub_explicit(&storage->references, 1, memory_order_acq_rel) != 1)
+        return;
+    if (storage->owned) {
+        infl_release((void *)storage->features);
+        infl_release((void *)storage->labels);
+        infl_release((void *)storage->targets);
+    }
+    for (size_t c = 0; storage->class_names != NULL && c < storage->n_targets; c++)
+        infl_release(storage->class_names[c]);
+    infl_release(storage->class_names);
+    infl_release(storage);
+}
+
+void infl_dataset_destroy(infl_dataset *dataset) {
+    if (dataset == NULL)
+        return;
+    release_storage(dataset->storage);
+    infl_release((void *)dataset->rows);
+    infl_release(dataset);
+}
+
+/* A dataset over a new storage of the spec's shape: over the spec's arrays if it borrows, else over zeroed ones. */
+static infl_status create_storage(infl_dataset **out, const infl_dataset_spec *spec) {
+    infl_status status = INFL_OK;
+    infl_dataset *dataset;
+    INFL_ALLOCATE(dataset, 1);
+    infl_storage *storage;
+    INFL_ALLOCATE_OR_OUT(storage, 1);
+    dataset->storage = storage;
+    dataset->n_rows = spec->n_rows;
+    atomic_init(&storage->references, 1);
+    storage->n_rows = spec->n_rows;
+    storage->n_features = spec->n_features;
+    storage->n_targets = spec->labels != NULL ? spec->n_classes : spec->n_targets;
+    storage->precision = spec->features_precision;
+    storage->owned = !spec->borrow;
+    if (spec->borrow) {
+        storage->features = spec->features;
+        storage->labels = spec->labels;
+        storage->targets = spec->targets;
+    } else {
+        storage->features = infl_allocate(spec->n_rows * spec->n_features, precision_size(spec->features_precision));
+        if (storage->features == NULL) {
+            status = INFL_E_MEMORY;
+            goto out;
+        }
+        if (spec->labels != NULL)
+            INFL_ALLOCATE_OR_OUT(storage->labels, spec->n_rows);
+        else
+            INFL_ALLOCATE_OR_OUT(storage->targets, spec->n_rows * spec->n_targets);
+    }
+    *out = dataset;
+out:
+    if (status != INFL_OK)
+        infl_dataset_destroy(dataset);
+    return status;
+}
+
+static infl_status check_size(size_t rows, size_t columns, const char *name) {
+    if (rows > SIZE_MAX / sizeof(double) / columns)
+        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_create: %zu rows of %zu %s are more than can be addressed",
+                         rows, columns, name);
+    return INFL_OK;
+}
+
+/* Checks the arrays, and sets spec->n_classes where it is to be found out. */
+static infl_status check_contents(infl_dataset_spec *spec) {
+    for (size_t i = 0; i < spec->n_rows * spec->n_features; i++) {
+        double value = spec->features_precision == INFL_F32 ? (double)((const float *)spec->features)[i]
+                                                            : ((const double *)spec->features)[i];
+        if (!isfinite(value))
+            return infl_fail(INFL_E_NONFINITE, "infl_dataset_create: the feature in row %zu, column %zu is %f; "
+                             "expected a finite number", i / spec->n_features, i % spec->n_features, value);
+    }
+    if (spec->targets != NULL) {
+        for (size_t i = 0; i < spec->n_rows * spec->n_targets; i++)
+            if (!isfinite(spec->targets[i]))
+                return infl_fail(INFL_E_NONFINITE, "infl_dataset_create: the target in row %zu, column %zu is %f; "
+                                 "expected a finite number", i / spec->n_targets, i % spec->n_targets,
+                                 spec->targets[i]);
+        return INFL_OK;
+    }
+    size_t largest = 0;
+    for (size_t i = 0; i < spec->n_rows; i++) {
+        int32_t label = spec->labels[i];
+        if (label < 0)
+            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_create: labels[%zu] is %ld; expected a class index from 0",
+                             i, (long)label);
+        if (spec->n_classes != 0 && (size_t)label >= spec->n_classes)
+            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_create: labels[%zu] is %ld; expected less than the %zu "
+                             "classes of n_classes", i, (long)label, spec->n_classes);
+        if ((size_t)label > largest)
+            largest = (size_t)label;
+    }
+    if (spec->n_classes == 0)
+        spec->n_classes = largest + 1;
+    return INFL_OK;
+}
+
+infl_status infl_dataset_create(infl_dataset **out, const infl_dataset_spec *spec) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(spec);
+    infl_dataset_spec own = INFL_DATASET_SPEC_INIT;
+    INFL_TRY(infl_read_options(&own, sizeof own, spec, __func__, "spec"));
+    if (own.n_rows == 0 || own.n_features == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: %zu rows of %zu features; expected at least one of each", __func__,
+                         own.n_rows, own.n_features);
+    if (own.features == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: spec->features is NULL", __func__);
+    if (own.features_precision != INFL_F32 && own.features_precision != INFL_F64)
+        return infl_fail(INFL_E_ARGUMENT, "%s: features_precision is %d; expected INFL_F32 or INFL_F64", __func__,
+                         (int)own.features_precision);
+    if ((own.labels == NULL) == (own.targets == NULL))
+        return infl_fail(INFL_E_ARGUMENT, "%s: %s labels and targets are given; expected exactly one of them", __func__,
+                         own.labels == NULL ? "neither" : "both");
+    if (own.targets != NULL && own.n_targets == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: n_targets is 0; expected the number of targets a row", __func__);
+    INFL_TRY(check_size(own.n_rows, own.n_features, "features"));
+    if (own.targets != NULL)
+        INFL_TRY(check_size(own.n_rows, own.n_targets, "targets"));
+    INFL_TRY(check_contents(&own));
+    infl_dataset *dataset;
+    INFL_TRY(create_storage(&dataset, &own));
+    if (!own.borrow) {
+        infl_storage *storage = dataset->storage;
+        memcpy((void *)storage->features, own.features,
+               own.n_rows * own.n_features * precision_size(own.features_precision));
+        if (own.labels != NULL)
+            memcpy((void *)storage->labels, own.labels, own.n_rows * sizeof *own.labels);
+        else
+            memcpy((void *)storage->targets, own.targets, own.n_rows * own.n_targets * sizeof *own.targets);
+    }
+    *out = dataset;
+    return INFL_OK;
+}
+
+/* A view of n_rows rows of the parent's storage; *rows, where asked for, is the storage's rows, to be filled. */
+static infl_status create_view(infl_dataset **out, const infl_dataset *parent, size_t n_rows, size_t **rows) {
+    infl_dataset *view;
+    INFL_ALLOCATE(view, 1);
+    if (rows != NULL) {
+        *rows = infl_allocate(n_rows, sizeof **rows);
+        if (*rows == NULL) {
+            infl_release(view);
+            return INFL_E_MEMORY;
+        }
+        view->rows = *rows;
+    }
+    view->n_rows = n_rows;
+    view->storage = parent->storage;
+    atomic_fetch_add_explicit(&view->storage->references, 1, memory_order_relaxed);
+    *out = view;
+    return INFL_OK;
+}
+
+infl_status infl_dataset_reference(infl_dataset **out, const infl_dataset *dataset) {
+    if (dataset->rows == NULL)
+        return create_view(out, dataset, dataset->n_rows, NULL);
+    size_t *rows;
+    INFL_TRY(create_view(out, dataset, dataset->n_rows, &rows));
+    memcpy(rows, dataset->rows, dataset->n_rows * sizeof *rows);
+    return INFL_OK;
+}
+
+static infl_status check_rows(const infl_dataset *dataset, const size_t *rows, size_t n_rows, const char *function) {
+    for (size_t i = 0; i < n_rows; i++)
+        if (rows[i] >= dataset->n_rows)
+            return infl_fail(INFL_E_ARGUMENT, "%s: rows[%zu] is %zu; expected less than the %zu rows of the dataset",
+                             function, i, rows[i], dataset->n_rows);
+    return INFL_OK;
+}
+
+infl_status infl_dataset_subset(infl_dataset **out, const infl_dataset *dataset, const size_t *rows, size_t n_rows) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(dataset);
+    if (rows == NULL)
+        return infl_dataset_reference(out, dataset);
+    if (n_rows == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: n_rows is 0; expected at least one row", __func__);
+    INFL_TRY(check_rows(dataset, rows, n_rows, __func__));
+    size_t *own;
+    infl_dataset *view;
+    INFL_TRY(create_view(&view, dataset, n_rows, &own));
+    for (size_t i = 0; i < n_rows; i++)
+        own[i] = infl_dataset_storage_row(dataset, rows[i]);
+    *out = view;
+    return INFL_OK;
+}
+
+/* The n_marked rows of the dataset whose mark is the given one, in order. */
+static infl_status create_marked(infl_dataset **out, const infl_dataset *dataset, const unsigned char *marks,
+                                 unsigned char mark, size_t n_marked) {
+    size_t *rows, n = 0;
+    INFL_TRY(create_view(out, dataset, n_marked, &rows));
+    for (size_t row = 0; row < dataset->n_rows; row++)
+        if (marks[row] == mark)
+            rows[n++] = infl_dataset_storage_row(dataset, row);
+    return INFL_OK;
+}
+
+infl_status infl_dataset_without(infl_dataset **out, const infl_dataset *dataset, const size_t *rows, size_t n_rows) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(dataset);
+    if (rows == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: rows is NULL, which names all rows; at least one must remain", __func__);
+    INFL_TRY(check_rows(dataset, rows, n_rows, __func__));
+    unsigned char *removed;
+    INFL_ALLOCATE(removed, dataset->n_rows);
+    size_t n_left = dataset->n_rows;
+    for (size_t i = 0; i < n_rows; i++) {
+        n_left -= !removed[rows[i]]; /* a row named twice is removed once */
+        removed[rows[i]] = 1;
+    }
+    infl_status status;
+    if (n_left == 0)
+        status = infl_fail(INFL_E_ARGUMENT, "%s: all %zu rows are removed; at least one must remain", __func__,
+                           dataset->n_rows);
+    else
+        status = create_marked(out, dataset, removed, 0, n_left);
+    infl_release(removed);
+    return status;
+}
+
+typedef struct split_key {
+    int32_t group; /* the class where stratified */
+    uint64_t bits;
+    size_t row;
+} split_key;
+
+static int compare_keys(const void *left, const void *right) {
+    const split_key *a = left, *b = right;
+    if (a->group != b->group)
+        return a->group < b->group ? -1 : 1;
+    if (a->bits != b->bits)
+        return a->bits < b->bits ? -1 : 1;
+    return a->row < b->row ? -1 : a->row > b->row;
+}
+
+infl_status infl_dataset_split(infl_dataset **first, infl_dataset **second, const infl_dataset *dataset,
+                               double fraction, int stratify, uint64_t seed) {
+    INFL_REQUIRE(first);
+    INFL_REQUIRE(second);
+    INFL_REQUIRE(dataset);
+    if (first == second)
+        return infl_fail(INFL_E_ARGUMENT, "%s: first and second are the same pointer; expected two", __func__);
+    if (!(fraction > 0.0 && fraction < 1.0))
+        return infl_fail(INFL_E_ARGUMENT, "%s: fraction is %g; expected more than 0 and less than 1", __func__,
+                         fraction);
+    const int32_t *labels = dataset->storage->labels;
+    if (stratify && labels == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: stratify is set, but the targets are real numbers, not classes",
+                         __func__);
+    infl_status status = INFL_OK;
+    size_t n = dataset->n_rows, n_first = 0;
+    unsigned char *in_first = NULL;
+    infl_dataset *parts[2] = {NULL, NULL};
+    split_key *keys;
+    INFL_ALLOCATE(keys, n);
+    INFL_ALLOCATE_OR_OUT(in_first, n);
+    for (size_t row = 0; row < n; row++) {
+        keys[row].group = stratify ? labels[infl_dataset_storage_row(dataset, row)] : 0;
+        keys[row].bits = infl_random_bits(seed, INFL_STREAM_SPLIT, row);
+        keys[row].row = row;
+    }
+    qsort(keys, n, sizeof *keys, compare_keys);
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        for (end = begin + 1; end < n && keys[end].group == keys[begin].group; end++)
+            continue;
+        size_t taken = (size_t)round(fraction * (double)(end - begin));
+        for (size_t i = begin; i < begin + taken; i++)
+            in_first[keys[i].row] = 1;
+        n_first += taken;
+    }
+    if (n_first == 0 || n_first == n) {
+        status = infl_fail(INFL_E_ARGUMENT, "%s: fraction %g of %zu rows leaves the %s part empty", __func__, fraction,
+                           n, n_first == 0 ? "first" : "second");
+        goto out;
+    }
+    if ((status = create_marked(&parts[0], dataset, in_first, 1, n_first)) != INFL_OK)
+        goto out;
+    if ((status = create_marked(&parts[1], dataset, in_first, 0, n - n_first)) != INFL_OK)
+        goto out;
+    *first = parts[0];
+    *second = parts[1];
+out:
+    if (status != INFL_OK)
+        infl_dataset_destroy(parts[0]);
+    infl_release(in_first);
+    infl_release(keys);
+    return status;
+}
+
+/*
+ * Mean and standard deviation (1 for a constant feature) of each feature. Sums are of distances from the minimum, and
+ * of squares in units of the range, so that neither large offsets nor extreme units lose digits.
+ */
+static infl_status measure_features(const infl_dataset *dataset, double *mean, double *deviation) {
+    size_t n = dataset->n_rows, d = dataset->storage->n_features;
+    double *minimum, *range;
+    INFL_ALLOCATE(minimum, 2 * d);
+    range = minimum + d;
+    for (size_t j = 0; j < d; j++)
+        minimum[j] = range[j] = feature(dataset, 0, j);
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = 0; j < d; j++) {
+            minimum[j] = fmin(minimum[j], feature(dataset, i, j));
+            range[j] = fmax(range[j], feature(dataset, i, j));
+        }
+    for (size_t j = 0; j < d; j++)
+        range[j] -= minimum[j];
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            mean[j] += feature(dataset, i, j) - minimum[j];
+    for (size_t j = 0; j < d; j++)
+        mean[j] = minimum[j] + mean[j] / (double)n;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++) {
+            double difference = range[j] > 0.0 ? (feature(dataset, i, j) - mean[j]) / range[j] : 0.0;
+            deviation[j] += difference * difference;
+        }
+    for (size_t j = 0; j < d; j++)
+        deviation[j] = range[j] > 0.0 ? range[j] * sqrt(deviation[j] / (double)n) : 1.0;
+    infl_release(minimum);
+    return INFL_OK;
+}
+
+static infl_status copy_class_names(infl_storage *storage, const infl_storage *source) {
+    if (source->class_names == NULL)
+        return INFL_OK;
+    INFL_ALLOCATE(storage->class_names, source->n_targets);
+    for (size_t c = 0; c < source->n_targets; c++)
+        if (source->class_names[c] != NULL) {
+            size_t length = strlen(source->class_names[c]);
+            INFL_ALLOCATE(storage->class_names[c], length + 1);
+            memcpy(storage->class_names[c], source->class_names[c], length);
+        }
+    return INFL_OK;
+}
+
+infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dataset, const infl_dataset *reference) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(dataset);
+    if (reference == NULL)
+        reference = dataset;
+    const infl_storage *source = dataset->storage;
+    size_t n = dataset->n_rows, d = source->n_features, t = source->n_targets;
+    if (reference->storage->n_features != d)
+        return infl_fail(INFL_E_ARGUMENT, "%s: reference has %zu features; expected the dataset's %zu", __func__,
+                         reference->storage->n_features, d);
+    infl_status status = INFL_OK;
+    infl_dataset *result = NULL;
+    double *mean, *deviation;
+    INFL_ALLOCATE(mean, 2 * d);
+    deviation = mean + d;
+    if ((status = measure_features(reference, mean, deviation)) != INFL_OK)
+        goto out;
+    infl_dataset_spec shape = INFL_DATASET_SPEC_INIT;
+    shape.n_rows = n;
+    shape.n_features = d;
+    shape.features_precision = source->precision;
+    shape.labels = source->labels;
+    shape.n_classes = shape.n_targets = t;
+    if ((status = create_storage(&result, &shape)) != INFL_OK)
+        goto out;
+    if ((status = copy_class_names(result->storage, source)) != INFL_OK)
+        goto out;
+    void *features = (void *)result->storage->features;
+    int32_t *labels = (int32_t *)result->storage->labels;
+    double *targets = (double *)result->storage->targets;
+    for (size_t i = 0; i < n; i++) {
+        size_t source_row = infl_dataset_storage_row(dataset, i);
+        for (size_t j = 0; j < d; j++) {
+            double value = (feature(dataset, i, j) - mean[j]) / deviation[j];
+            if (source->precision == INFL_F32)
+                ((float *)features)[i * d + j] = (float)value;
+            else
+                ((double *)features)[i * d + j] = value;
+            if (!isfinite(feature(result, i, j)) || !isfinite(deviation[j])) {
+                status = infl_fail(INFL_E_NONFINITE, "%s: the feature in row %zu, column %zu overflows: mean %g, "
+                                   "standard deviation %g", __func__, i, j, mean[j], deviation[j]);
+                goto out;
+            }
+        }
+        if (labels != NULL)
+            labels[i] = source->labels[source_row];
+        else
+            memcpy(targets + i * t, source->targets + source_row * t, t * sizeof *targets);
+    }
+    *out = result;
+out:
+    if (status != INFL_OK)
+        infl_dataset_destroy(result);
+    infl_release(mean);
+    return status;
+}
+
+size_t infl_dataset_rows(const infl_dataset *dataset) { return dataset == NULL ? 0 : dataset->n_rows; }
+
+size_t infl_dataset_features(const infl_dataset *dataset) {
+    return dataset == NULL ? 0 : dataset->storage->n_features;
+}
+
+size_t infl_dataset_targets(const infl_dataset *dataset) { return dataset == NULL ? 0 : dataset->storage->n_targets; }
+
+infl_target_kind infl_dataset_target_kind(const infl_dataset *dataset) {
+    return dataset == NULL || dataset->storage->labels != NULL ? INFL_TARGET_CLASS : INFL_TARGET_REAL;
+}
+
+const char *infl_dataset_class_name(const infl_dataset *dataset, size_t class_index) {
+    if (dataset == NULL || dataset->storage->class_names == NULL || class_index >= dataset->storage->n_targets)
+        return NULL;
+    return dataset->storage->class_names[class_index];
+}
+
+static infl_status check_row(const infl_dataset *dataset, size_t row, const char *function) {
+    if (row >= dataset->n_rows)
+        return infl_fail(INFL_E_ARGUMENT, "%s: row is %zu; expected less than the %zu rows of the dataset", function,
+                         row, dataset->n_rows);
+    return INFL_OK;
+}
+
+infl_status infl_dataset_get(const infl_dataset *dataset, size_t row, double *features, double *target) {
+    INFL_REQUIRE(dataset);
+    INFL_TRY(check_row(dataset, row, __func__));
+    const infl_storage *storage = dataset->storage;
+    size_t storage_row = infl_dataset_storage_row(dataset, row);
+    for (size_t j = 0; features != NULL && j < storage->n_features; j++)
+        features[j] = feature(dataset, row, j);
+    if (target != NULL && storage->labels != NULL)
+        *target = storage->labels[storage_row];
+    else if (target != NULL)
+        memcpy(target, storage->targets + storage_row * storage->n_targets, storage->n_targets * sizeof *target);
+    return INFL_OK;
+}
+
+infl_status infl_dataset_source_row(const infl_dataset *dataset, size_t row, size_t *source_row) {
+    INFL_REQUIRE(dataset);
+    INFL_REQUIRE(source_row);
+    INFL_TRY(check_row(dataset, row, __func__));
+    *source_row = infl_dataset_storage_row(dataset, row);
+    return INFL_OK;
+}

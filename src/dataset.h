@@ -1,0 +1,34 @@
+/* What the right of the library reads of a dataset. */
+#ifndef INFL_DATASET_H
+#define INFL_DATASET_H
+
+#include "error.h"
+
+typedef struct infl_storage infl_storage; /* reference-counted arrays, shared by views */
+
+struct infl_dataset {
+    infl_storage *storage;
+    size_t n_rows;
+    const size_t *rows; /* row of the storage of each of ours; NULL: the same. Owned. */
+};
+
+/* The arrays behind all views. labels or targets is NULL, as the kind of target says. */
+struct infl_storage {
+    _Atomic size_t references;
+    size_t n_rows, n_features, n_targets; /* n_targets: C or t */
+    infl_precision precision;
+    const void *features;  /* n×d */
+    const int32_t *labels; /* n */
+    const double *targets; /* n×t */
+    char **class_names;    /* C strings or NULL */
+    int owned;             /* features, labels and targets are ours to free */
+};
+
+/* A view of all the same rows, for a handle that keeps a reference. */
+infl_status infl_dataset_reference(infl_dataset **out, const infl_dataset *dataset);
+
+static inline size_t infl_dataset_storage_row(const infl_dataset *dataset, size_t row) {
+    return dataset->rows == NULL ? row : dataset->rows[row];
+}
+
+#endif

@@ -1,0 +1,62 @@
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local char last_error[512];
+
+const char *infl_last_error(void) { return last_error; }
+
+const char *infl_version(void) { return INFL_VERSION_STRING; }
+
+const char *infl_status_name(infl_status status) {
+    static const char *const names[] = {
+        "INFL_OK",           "INFL_E_ARGUMENT",   "INFL_E_MEMORY",      "INFL_E_IO",        "INFL_E_FORMAT",
+        "INFL_E_NONFINITE",  "INFL_E_INDEFINITE", "INFL_E_DIVERGED",    "INFL_E_UNCONVERGED", "INFL_E_CANCELLED",
+        "INFL_E_UNSUPPORTED", "INFL_E_BUDGET",    "INFL_E_CALLBACK",
+    };
+    size_t index = (size_t)status;
+    return index < sizeof names / sizeof names[0] ? names[index] : "an unknown status";
+}
+
+infl_status infl_fail(infl_status status, const char *format, ...) {
+    /* formatted aside first: an argument may be the last message itself */
+    char message[sizeof last_error];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    memcpy(last_error, message, sizeof message);
+    return status;
+}
+
+infl_status infl_read_options(void *options, size_t known, const void *given, const char *function, const char *name) {
+    if (given == NULL)
+        return INFL_OK;
+    size_t size;
+    memcpy(&size, given, sizeof size);
+    if (size < sizeof(size_t) || size > 1u << 16)
+        return infl_fail(INFL_E_ARGUMENT, "%s: %s has size %zu; initialise it with its INIT macro", function, name, size);
+    for (size_t i = known; i < size; i++)
+        if (((const unsigned char *)given)[i] != 0)
+            return infl_fail(INFL_E_ARGUMENT, "%s: %s uses a field (byte %zu) that version %s does not know", function,
+                             name, i, INFL_VERSION_STRING);
+    memcpy(options, given, size < known ? size : known);
+    memcpy(options, &known, sizeof known);
+    return INFL_OK;
+}
+
+void infl_error_collect(infl_error_slot *slot, infl_status status, size_t index) {
+    if (status == INFL_OK || (slot->status != INFL_OK && slot->index <= index))
+        return;
+    slot->status = status;
+    slot->index = index;
+    memcpy(slot->message, last_error, sizeof slot->message);
+}
+
+infl_status infl_error_raise(const infl_error_slot *slot) {
+    if (slot->status != INFL_OK)
+        memcpy(last_error, slot->message, sizeof last_error);
+    return slot->status;
+}

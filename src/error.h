@@ -1,0 +1,48 @@
+/* Failing: every error leaves a sentence behind, and one macro passes it on. */
+#ifndef INFL_ERROR_H
+#define INFL_ERROR_H
+
+#include "influence.h"
+
+/* Records the sentence for infl_last_error() and returns status. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3), cold))
+#endif
+infl_status infl_fail(infl_status status, const char *format, ...);
+
+/* Passes a failure on. Where something must be freed first: `if ((status = f()) != INFL_OK) goto out;`. */
+#define INFL_TRY(call)                                                                                                 \
+    do {                                                                                                               \
+        infl_status status_of_call_ = (call);                                                                          \
+        if (status_of_call_ != INFL_OK)                                                                                \
+            return status_of_call_;                                                                                    \
+    } while (0)
+
+/* A pointer argument of a public function that must not be NULL. */
+#define INFL_REQUIRE(pointer)                                                                                          \
+    do {                                                                                                               \
+        if ((pointer) == NULL)                                                                                         \
+            return infl_fail(INFL_E_ARGUMENT, "%s: %s is NULL", __func__, #pointer);                                   \
+    } while (0)
+
+/*
+ * Reads an options struct of any version of the header: `known` bytes of defaults stand in `options` and are
+ * overwritten by what the caller's struct (its size in its first member) has. given may be NULL. A larger struct, of a
+ * later header, is accepted if all that is not known here is zero.
+ */
+infl_status infl_read_options(void *options, size_t known, const void *given, const char *function, const char *name);
+
+/*
+ * An error set on a worker thread reaches the caller's thread: the first failing worker (in the order of the work, so
+ * that it is the same for any number of threads) is kept with its sentence.
+ */
+typedef struct infl_error_slot {
+    infl_status status;
+    size_t index;
+    char message[512];
+} infl_error_slot;
+#define INFL_ERROR_SLOT_INIT {INFL_OK, 0, {0}}
+void infl_error_collect(infl_error_slot *slot, infl_status status, size_t index); /* call inside a critical section */
+infl_status infl_error_raise(const infl_error_slot *slot);
+
+#endif

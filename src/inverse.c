@@ -1,0 +1,218 @@
+#include <math.h>
+#include <string.h>
+
+#include "blame.h"
+#include "chunks.h"
+#include "dense.h"
+#include "inverse_common.h"
+#include "memory.h"
+
+/* An exact method has no budget that could run out, but an answer this wrong is none: the operator is singular. */
+#define EXACT_CONVERGED 1e-6
+#define EXACT_USELESS 1e-3
+
+static const infl_inverse_ops *const methods[] = {
+    [INFL_CHOLESKY] = &infl_inverse_cholesky,
+    [INFL_EIGEN] = &infl_inverse_eigen,
+    [INFL_CG] = &infl_inverse_cg,
+    [INFL_LISSA] = &infl_inverse_lissa,
+};
+
+static int is_exact(const infl_inverse *inverse) {
+    return inverse->options.method == INFL_CHOLESKY || inverse->options.method == INFL_EIGEN;
+}
+
+/* CLIP, ABSOLUTE and PSEUDO answer for another matrix, deliberately. */
+static int alters_matrix(const infl_inverse *inverse) {
+    return inverse->options.method == INFL_EIGEN && inverse->options.eigen_policy != INFL_EIGEN_EXACT;
+}
+
+infl_status infl_inverse_progress(const infl_inverse *inverse, const char *stage, size_t done, size_t total) {
+    const infl_inverse_options *options = &inverse->options;
+    if (options->progress == NULL || options->progress(options->progress_context, stage, done, total) == 0)
+        return INFL_OK;
+    return infl_fail(INFL_E_CANCELLED, "the progress callback cancelled stage \"%s\" at %zu of %zu", stage, done, total);
+}
+
+/* The next number above x > 0 with three digits. */
+static double round_up(double x) {
+    double unit = pow(10, floor(log10(x)) - 2);
+    return ceil(x / unit) * unit;
+}
+
+infl_status infl_inverse_indefinite(const infl_inverse *inverse, const char *function, const char *found,
+                                    double lambda_min, double largest, double cutoff) {
+    /* lambda_min + δ ≥ c (largest + δ), with c a little above the cutoff and above what rounding can tell from 0 */
+    double c = cutoff + fmin(cutoff, (1 - cutoff) / 2) + 1e-8, damping = inverse->curvature->damping;
+    if (c >= 1)
+        return infl_fail(INFL_E_INDEFINITE, "%s: C + %g I %s: its smallest eigenvalue is %.3g, the largest magnitude "
+                         "%.3g, and no eigenvalue is above a cutoff of %g of that; lower the cutoff", function, damping,
+                         found, lambda_min, largest, cutoff);
+    double lift = 1.1 * (c * largest - lambda_min) / (1 - c);
+    return infl_fail(INFL_E_INDEFINITE, "%s: C + %g I %s: its smallest eigenvalue is %.6g, the largest magnitude %.6g; a "
+                     "damping of %.3g or more would do", function, damping, found, lambda_min, largest,
+                     round_up(lift > 0 ? damping + lift : fmax(1.1 * damping, 1e-8)));
+}
+
+static infl_status check_options(const char *function, const infl_curvature *curvature,
+                                 const infl_inverse_options *options) {
+    if ((size_t)options->method >= sizeof methods / sizeof methods[0])
+        return infl_fail(INFL_E_ARGUMENT, "%s: method is %d; there are %d to %d", function, (int)options->method,
+                         INFL_CHOLESKY, INFL_LISSA);
+    if ((size_t)options->eigen_policy > INFL_EIGEN_PSEUDO)
+        return infl_fail(INFL_E_ARGUMENT, "%s: eigen_policy is %d; there are %d to %d", function,
+                         (int)options->eigen_policy, INFL_EIGEN_EXACT, INFL_EIGEN_PSEUDO);
+    if (!(options->cutoff >= 0) || isinf(options->cutoff))
+        return infl_fail(INFL_E_ARGUMENT, "%s: cutoff is %g; it must be finite and not negative", function,
+                         options->cutoff);
+    if (!(options->tolerance > 0) || isinf(options->tolerance))
+        return infl_fail(INFL_E_ARGUMENT, "%s: tolerance is %g; it must be positive and finite", function,
+                         options->tolerance);
+    if (!(options->lissa_scale >= 0) || isinf(options->lissa_scale))
+        return infl_fail(INFL_E_ARGUMENT, "%s: lissa_scale is %g; it must be positive and finite, or 0 for automatic",
+                         function, options->lissa_scale);
+    if (options->lissa_repeats == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: lissa_repeats is 0; it must be at least 1", function);
+    if (curvature->n_rows != 0 && options->lissa_batch > curvature->n_rows)
+        return infl_fail(INFL_E_ARGUMENT, "%s: lissa_batch is %zu; there are %zu rows, and 0 means all of them", function,
+                         options->lissa_batch, curvature->n_rows);
+    return INFL_OK;
+}
+
+infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature, const infl_inverse_options *options) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(curvature);
+    infl_inverse_options given = INFL_INVERSE_OPTIONS_INIT;
+    INFL_TRY(infl_read_options(&given, sizeof given, options, __func__, "options"));
+    INFL_TRY(check_options(__func__, curvature, &given));
+    infl_inverse *inverse;
+    INFL_ALLOCATE(inverse, 1);
+    *inverse = (infl_inverse){.ops = methods[given.method], .curvature = curvature, .options = given};
+    infl_status status = inverse->ops->prepare(inverse);
+    if (status != INFL_OK) {
+        infl_inverse_destroy(inverse);
+        return infl_in_name_of(__func__, status);
+    }
+    *out = inverse;
+    return INFL_OK;
+}
+
+void infl_inverse_destroy(infl_inverse *inverse) {
+    if (inverse == NULL)
+        return;
+    inverse->ops->release(inverse->state);
+    infl_release(inverse);
+}
+
+size_t infl_inverse_size(const infl_inverse *inverse) { return inverse == NULL ? 0 : inverse->curvature->p; }
+
+static void scale_by_power_of_two(const double *x, int exponent, double *out, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = ldexp(x[i], exponent);
+}
+
+/* Measures each answer with the full operator; images is workspace, k×p. */
+static infl_status certify(infl_inverse *inverse, const double *right_sides, size_t k, const double *solutions,
+                           double *images, infl_solve_report *reports) {
+    size_t p = inverse->curvature->p;
+    double tolerance = is_exact(inverse) ? EXACT_CONVERGED : inverse->options.tolerance;
+    INFL_TRY(infl_curvature_product_rows(inverse->curvature, NULL, 0, solutions, k, images));
+    for (size_t j = 0; j < k; j++) {
+        double norm = infl_norm(right_sides + j * p, p);
+        for (size_t i = j * p; i < (j + 1) * p; i++)
+            images[i] = right_sides[i] - images[i];
+        reports[j].residual = norm > 0 ? infl_norm(images + j * p, p) / norm : 0;
+        reports[j].products += 1;
+        reports[j].damping = inverse->curvature->damping;
+        reports[j].converged = reports[j].residual <= tolerance;
+    }
+    return INFL_OK;
+}
+
+static infl_status check_convergence(const infl_inverse *inverse, const char *function,
+                                     const infl_solve_report *reports, size_t k) {
+    if (inverse->options.accept_unconverged || alters_matrix(inverse))
+        return INFL_OK;
+    double limit = is_exact(inverse) ? EXACT_USELESS : inverse->options.tolerance;
+    size_t failed = 0, worst = 0;
+    for (size_t j = 0; j < k; j++) {
+        failed += !(reports[j].residual <= limit);
+        if (reports[j].residual > reports[worst].residual)
+            worst = j;
+    }
+    if (failed == 0)
+        return INFL_OK;
+    return infl_fail(INFL_E_UNCONVERGED, "%s: %s left %zu of %zu right-hand sides unconverged; number %zu has a relative "
+                     "residual of %.2g (limit %.2g) after %zu iterations; %s, or accept_unconverged", function,
+                     inverse->ops->name, failed, k, worst, reports[worst].residual, limit, reports[worst].iterations,
+                     is_exact(inverse) ? "the operator is too near singular for its precision: raise the damping"
+                                       : "raise max_iterations, the tolerance or the damping");
+}
+
+infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+                               infl_solve_report *reports) {
+    INFL_REQUIRE(inverse);
+    INFL_REQUIRE(right_sides);
+    INFL_REQUIRE(solutions);
+    size_t p = inverse->curvature->p;
+    INFL_TRY(infl_check_vectors(right_sides, k, p, __func__, "right_sides"));
+
+    double *scaled = NULL, *found = NULL, *images = NULL;
+    infl_solve_report *measured = NULL;
+    int *exponents = NULL;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_OR_OUT(exponents, k);
+    INFL_ALLOCATE_OR_OUT(measured, k);
+    scaled = infl_allocate(k, p * sizeof *scaled);
+    found = infl_allocate(k, p * sizeof *found);
+    if (scaled == NULL || found == NULL) {
+        status = INFL_E_MEMORY;
+        goto out;
+    }
+    /* norms between ½ and 1: no method has to think of overflow, and powers of two change no digit */
+    for (size_t j = 0; j < k; j++) {
+        frexp(infl_norm(right_sides + j * p, p), &exponents[j]);
+        scale_by_power_of_two(right_sides + j * p, -exponents[j], scaled + j * p, p);
+        measured[j].lambda_min = measured[j].lambda_max = NAN;
+    }
+    /* the iterative methods count for themselves */
+    if (is_exact(inverse) && (status = infl_inverse_progress(inverse, "solve", 0, k)) != INFL_OK)
+        goto out;
+    if ((status = inverse->ops->solve(inverse, scaled, k, found, measured)) != INFL_OK)
+        goto out;
+    for (size_t j = 0; j < k; j++)
+        if (!infl_all_finite(found + j * p, p)) {
+            status = infl_fail(INFL_E_NONFINITE, "%s: solution %zu of %zu by %s has a NaN or an infinity", __func__, j, k,
+                               inverse->ops->name);
+            goto out;
+        }
+    images = infl_allocate(k, p * sizeof *images);
+    if (images == NULL) {
+        status = INFL_E_MEMORY;
+        goto out;
+    }
+    if ((status = certify(inverse, scaled, k, found, images, measured)) != INFL_OK)
+        goto out;
+    if ((status = check_convergence(inverse, __func__, measured, k)) != INFL_OK)
+        goto out;
+    if (is_exact(inverse) && (status = infl_inverse_progress(inverse, "solve", k, k)) != INFL_OK)
+        goto out;
+    for (size_t j = 0; j < k; j++) {
+        scale_by_power_of_two(found + j * p, exponents[j], found + j * p, p);
+        if (!infl_all_finite(found + j * p, p)) {
+            status = infl_fail(INFL_E_NONFINITE, "%s: solution %zu of %zu is too large for a double; its right-hand side "
+                               "has norm %.3g", __func__, j, k, infl_norm(right_sides + j * p, p));
+            goto out;
+        }
+    }
+    memcpy(solutions, found, k * p * sizeof *solutions);
+    if (reports != NULL)
+        memcpy(reports, measured, k * sizeof *reports);
+out:
+    infl_release(scaled);
+    infl_release(found);
+    infl_release(images);
+    infl_release(measured);
+    infl_release(exponents);
+    return infl_in_name_of(__func__, status);
+}

@@ -1,0 +1,28 @@
+/* The seam of the inverses: prepare once, solve for k right-hand sides, report. */
+#ifndef INFL_INVERSE_H
+#define INFL_INVERSE_H
+
+#include "curvature.h"
+
+typedef struct infl_inverse_ops {
+    const char *name;
+    infl_status (*prepare)(infl_inverse *inverse); /* sets inverse->state */
+    void (*release)(void *state);                  /* NULL-safe */
+    /*
+     * Fills solutions (k×p, apart from right_sides) and of each report iterations, products, lambda_min and
+     * lambda_max where known. residual, damping and converged are inverse.c's: it measures them with the full operator.
+     */
+    infl_status (*solve)(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+                         infl_solve_report *reports);
+} infl_inverse_ops;
+
+struct infl_inverse {
+    const infl_inverse_ops *ops;
+    infl_curvature *curvature; /* borrowed */
+    infl_inverse_options options;
+    void *state;
+};
+
+extern const infl_inverse_ops infl_inverse_cholesky, infl_inverse_eigen, infl_inverse_cg, infl_inverse_lissa;
+
+#endif

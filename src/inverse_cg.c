@@ -1,0 +1,233 @@
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dense.h"
+#include "inverse_common.h"
+#include "memory.h"
+
+/* Coefficients kept a right-hand side, for the eigenvalue estimates: the extremes are there long before. */
+#define MOST_COEFFICIENTS ((size_t)1000)
+
+/* The recurrence stops a little below the tolerance: the certificate's product may round otherwise than ours. */
+#define MARGIN 0.9
+
+/* One right-hand side that still runs. The active ones stand in order, each with its row of `directions`. */
+typedef struct column {
+    size_t index;                 /* of the right-hand side */
+    double target;                /* for ‖r‖ */
+    double square;                /* ‖r‖² by the recurrence */
+    double best;                  /* the smallest ‖r‖; its x stands in solutions */
+    double verified;              /* ‖b − Ax‖ as last measured */
+    double largest;               /* ‖Ad‖/‖d‖ ≤ ‖A‖ */
+    double *diagonal, *beside;    /* the Lanczos matrix that the coefficients of CG stand for */
+    double last_alpha, last_beta; /* 0 at the beginning */
+    size_t n_coefficients;
+    int first_cycle, done;
+} column;
+
+typedef struct conjugate_gradients {
+    infl_inverse *inverse;
+    const double *right_sides;
+    double *solutions;
+    infl_solve_report *reports;
+    size_t p, k, active, max_iterations, most_coefficients;
+    double *x, *r;                /* k×p, a row for each right-hand side */
+    double *directions, *images;  /* active×p: d and Ad */
+    double *coefficients;         /* k × 2·most */
+    column *columns;              /* active */
+} conjugate_gradients;
+
+static infl_status prepare(infl_inverse *inverse) {
+    (void)inverse; /* nothing is prepared: the operator is all that CG needs */
+    return INFL_OK;
+}
+
+static void start(conjugate_gradients *self, size_t j) {
+    size_t p = self->p;
+    const double *b = self->right_sides + j * p;
+    double norm = infl_norm(b, p);
+    memset(self->solutions + j * p, 0, p * sizeof *self->solutions);
+    if (norm == 0)
+        return;
+    double *coefficients = self->coefficients + 2 * j * self->most_coefficients;
+    self->columns[self->active] = (column){.index = j,
+                                           .target = MARGIN * self->inverse->options.tolerance * norm,
+                                           .square = norm * norm,
+                                           .best = norm,
+                                           .verified = norm,
+                                           .diagonal = coefficients,
+                                           .beside = coefficients + self->most_coefficients,
+                                           .first_cycle = 1};
+    memcpy(self->r + j * p, b, p * sizeof *b);
+    memcpy(self->directions + self->active * p, b, p * sizeof *b);
+    self->active++;
+}
+
+/* T of Lanczos from the coefficients of CG: Saad, Iterative Methods for Sparse Linear Systems (2003), 6.7.3. */
+static void record(const conjugate_gradients *self, column *c, double alpha, double beta) {
+    if (c->first_cycle && c->n_coefficients < self->most_coefficients) {
+        c->diagonal[c->n_coefficients] = 1 / alpha + (c->last_alpha > 0 ? c->last_beta / c->last_alpha : 0);
+        c->beside[c->n_coefficients] = sqrt(beta) / alpha;
+        c->n_coefficients++;
+    }
+    c->last_alpha = alpha;
+    c->last_beta = beta;
+}
+
+/*
+ * CG met dᵀAd ≤ 0. That direction's Rayleigh quotient lies anywhere above λmin, so Lanczos looks for λmin itself: the
+ * damping in the sentence must do.
+ */
+static infl_status refuse(const conjugate_gradients *self, const column *c, double quotient) {
+    infl_curvature *curvature = self->inverse->curvature;
+    infl_lanczos_options options = INFL_LANCZOS_OPTIONS_INIT;
+    options.tolerance = 1e-6;
+    double lambda_min, lambda_max;
+    infl_status status = infl_curvature_lanczos(curvature, 1, 0, &options, &lambda_min, NULL, NULL);
+    if (status == INFL_OK)
+        status = infl_curvature_lanczos(curvature, 1, 1, &options, &lambda_max, NULL, NULL);
+    if (status == INFL_E_UNCONVERGED)
+        return infl_fail(INFL_E_INDEFINITE, "infl_inverse_solve: C + %g I is not positive definite: CG met a direction of "
+                         "curvature %.6g at iteration %zu of right-hand side %zu, and the smallest eigenvalue is lower "
+                         "still; raise the damping by more than that", curvature->damping, quotient,
+                         self->reports[c->index].iterations, c->index);
+    if (status != INFL_OK)
+        return status;
+    /* with less, ‖b − Ax‖ ≤ tolerance·‖b‖ could be out of reach of rounding: ε‖A‖‖x‖ */
+    double cutoff = fmin(0.1, 100 * DBL_EPSILON / self->inverse->options.tolerance);
+    char found[128];
+    snprintf(found, sizeof found, "is not positive definite (CG met curvature %.6g at iteration %zu of right-hand side "
+             "%zu)", quotient, self->reports[c->index].iterations, c->index);
+    return infl_inverse_indefinite(self->inverse, "infl_inverse_solve", found, fmin(lambda_min, quotient),
+                                   fmax(fabs(lambda_min), fabs(lambda_max)), cutoff);
+}
+
+/* One iteration of the column in the given slot, its Ad being known. */
+static infl_status advance(conjugate_gradients *self, size_t slot) {
+    size_t p = self->p;
+    column *c = &self->columns[slot];
+    infl_solve_report *report = &self->reports[c->index];
+    double *x = self->x + c->index * p, *r = self->r + c->index * p;
+    double *d = self->directions + slot * p, *image = self->images + slot * p;
+    report->iterations++;
+    report->products += 1;
+    double square = infl_dot(d, d, p), curvature = infl_dot(d, image, p);
+    c->largest = fmax(c->largest, infl_norm(image, p) / sqrt(square));
+    if (!(curvature > 4 * DBL_EPSILON * c->largest * square))
+        return refuse(self, c, curvature / square);
+    double alpha = c->square / curvature;
+    infl_axpy(alpha, d, x, p);
+    infl_axpy(-alpha, image, r, p);
+    double next = infl_dot(r, r, p), beta = next / c->square;
+    record(self, c, alpha, beta);
+    c->square = next;
+    if (sqrt(next) < c->best) {
+        c->best = sqrt(next);
+        memcpy(self->solutions + c->index * p, x, p * sizeof *x);
+    }
+    for (size_t i = 0; i < p; i++)
+        d[i] = r[i] + beta * d[i];
+    c->done = report->iterations >= self->max_iterations;
+    return INFL_OK;
+}
+
+/*
+ * The recurrence's r has reached the target; b − Ax may have stayed behind, by rounding. Then CG begins anew from the
+ * true residual, which refines x, until that gains less than a factor of two: no more is to be had.
+ */
+static infl_status verify(conjugate_gradients *self, size_t slot) {
+    size_t p = self->p;
+    column *c = &self->columns[slot];
+    double *x = self->x + c->index * p, *r = self->r + c->index * p, *image = self->images + slot * p;
+    INFL_TRY(infl_curvature_product_rows(self->inverse->curvature, NULL, 0, x, 1, image));
+    self->reports[c->index].products += 1;
+    const double *b = self->right_sides + c->index * p;
+    for (size_t i = 0; i < p; i++)
+        r[i] = b[i] - image[i];
+    double norm = infl_norm(r, p);
+    memcpy(self->solutions + c->index * p, x, p * sizeof *x);
+    memcpy(self->directions + slot * p, r, p * sizeof *r);
+    c->done = c->done || norm <= c->target || norm > 0.5 * c->verified;
+    c->best = c->verified = norm;
+    c->square = norm * norm;
+    c->first_cycle = 0;
+    return INFL_OK;
+}
+
+static infl_status estimate_spectrum(const column *c, infl_solve_report *report) {
+    size_t n = c->n_coefficients;
+    if (n == 0)
+        return INFL_OK;
+    INFL_TRY(infl_tridiagonal_eigen(c->diagonal, c->beside, n, NULL));
+    report->lambda_min = c->diagonal[0];
+    report->lambda_max = c->diagonal[n - 1];
+    return INFL_OK;
+}
+
+/* Takes the columns that are done out of the block. */
+static infl_status retire(conjugate_gradients *self) {
+    size_t kept = 0, p = self->p;
+    for (size_t slot = 0; slot < self->active; slot++) {
+        if (self->columns[slot].done) {
+            INFL_TRY(estimate_spectrum(&self->columns[slot], &self->reports[self->columns[slot].index]));
+            continue;
+        }
+        if (kept != slot) {
+            self->columns[kept] = self->columns[slot];
+            memcpy(self->directions + kept * p, self->directions + slot * p, p * sizeof *self->directions);
+        }
+        kept++;
+    }
+    self->active = kept;
+    return INFL_OK;
+}
+
+static infl_status iterate(conjugate_gradients *self) {
+    while (self->active > 0) {
+        INFL_TRY(infl_inverse_progress(self->inverse, "solve", self->k - self->active, self->k));
+        INFL_TRY(infl_curvature_product_rows(self->inverse->curvature, NULL, 0, self->directions, self->active,
+                                             self->images));
+        for (size_t slot = 0; slot < self->active; slot++) {
+            INFL_TRY(advance(self, slot));
+            if (sqrt(self->columns[slot].square) <= self->columns[slot].target)
+                INFL_TRY(verify(self, slot));
+        }
+        INFL_TRY(retire(self));
+    }
+    return infl_inverse_progress(self->inverse, "solve", self->k, self->k);
+}
+
+static infl_status solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+                         infl_solve_report *reports) {
+    size_t p = inverse->curvature->p, asked = inverse->options.max_iterations;
+    conjugate_gradients self = {.inverse = inverse,
+                                .right_sides = right_sides,
+                                .solutions = solutions,
+                                .reports = reports,
+                                .p = p,
+                                .k = k,
+                                .max_iterations = asked != 0 ? asked : 10 * p};
+    self.most_coefficients = self.max_iterations < MOST_COEFFICIENTS ? self.max_iterations : MOST_COEFFICIENTS;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_OR_OUT(self.x, k * p);
+    INFL_ALLOCATE_OR_OUT(self.r, k * p);
+    INFL_ALLOCATE_OR_OUT(self.directions, k * p);
+    INFL_ALLOCATE_OR_OUT(self.images, k * p);
+    INFL_ALLOCATE_OR_OUT(self.columns, k);
+    INFL_ALLOCATE_OR_OUT(self.coefficients, 2 * k * self.most_coefficients);
+    for (size_t j = 0; j < k; j++)
+        start(&self, j);
+    status = iterate(&self);
+out:
+    infl_release(self.x);
+    infl_release(self.r);
+    infl_release(self.directions);
+    infl_release(self.images);
+    infl_release(self.columns);
+    infl_release(self.coefficients);
+    return status;
+}
+
+const infl_inverse_ops infl_inverse_cg = {"CG", prepare, infl_release, solve};

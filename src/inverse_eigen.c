@@ -1,0 +1,84 @@
+#include <math.h>
+
+#include "dense.h"
+#include "inverse_common.h"
+#include "memory.h"
+
+typedef struct eigen_state {
+    double *values;     /* p, ascending */
+    double *vectors;    /* p×p, one a row */
+    double *reciprocal; /* p: what each coefficient is multiplied by */
+} eigen_state;
+
+static void release(void *state) {
+    eigen_state *self = state;
+    if (self == NULL)
+        return;
+    infl_release(self->values);
+    infl_release(self->vectors);
+    infl_release(self->reciprocal);
+    infl_release(self);
+}
+
+/* What stands for the eigenvalue e; 0: its direction is left out (PSEUDO). */
+static double treated(infl_eigen_policy policy, double e, double floor) {
+    switch (policy) {
+    case INFL_EIGEN_CLIP:
+        return fmax(e, floor);
+    case INFL_EIGEN_ABSOLUTE:
+        return fmax(fabs(e), floor);
+    case INFL_EIGEN_PSEUDO:
+        return fabs(e) <= floor ? 0 : e;
+    case INFL_EIGEN_EXACT:
+        break;
+    }
+    return e;
+}
+
+static infl_status prepare(infl_inverse *inverse) {
+    const infl_inverse_options *options = &inverse->options;
+    size_t p = inverse->curvature->p;
+    eigen_state *self;
+    INFL_ALLOCATE(self, 1);
+    inverse->state = self;
+    INFL_ALLOCATE(self->values, p);
+    INFL_ALLOCATE(self->reciprocal, p);
+    self->vectors = infl_allocate(p, p * sizeof *self->vectors);
+    if (self->vectors == NULL)
+        return INFL_E_MEMORY;
+    INFL_TRY(infl_curvature_eigen(inverse->curvature, self->values, self->vectors));
+    double lambda_min = self->values[0], largest = fmax(fabs(lambda_min), fabs(self->values[p - 1]));
+    double floor = options->cutoff * largest;
+    for (size_t i = 0; i < p; i++) {
+        double e = treated(options->eigen_policy, self->values[i], floor);
+        /* EXACT: as documented. The others: a cutoff of 0 leaves nothing to divide by */
+        if (options->eigen_policy == INFL_EIGEN_EXACT ? fabs(e) <= floor
+                                                      : options->eigen_policy != INFL_EIGEN_PSEUDO && e <= 0)
+            return infl_inverse_indefinite(inverse, "infl_inverse_create", "is singular", lambda_min, largest,
+                                           options->cutoff);
+        self->reciprocal[i] = e == 0 ? 0 : 1 / e;
+    }
+    return INFL_OK;
+}
+
+static infl_status solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+                         infl_solve_report *reports) {
+    const eigen_state *self = inverse->state;
+    size_t p = inverse->curvature->p;
+    double *coefficients; /* k×p */
+    coefficients = infl_allocate(k, p * sizeof *coefficients);
+    if (coefficients == NULL)
+        return INFL_E_MEMORY;
+    infl_gemm_f64(k, p, p, 1, right_sides, p, 1, self->vectors, 1, p, 0, coefficients, p, 1);
+    for (size_t j = 0; j < k; j++) {
+        for (size_t i = 0; i < p; i++)
+            coefficients[j * p + i] *= self->reciprocal[i];
+        reports[j].lambda_min = self->values[0];
+        reports[j].lambda_max = self->values[p - 1];
+    }
+    infl_gemm_f64(k, p, p, 1, coefficients, p, 1, self->vectors, p, 1, 0, solutions, p, 1);
+    infl_release(coefficients);
+    return INFL_OK;
+}
+
+const infl_inverse_ops infl_inverse_eigen = {"Eigendecomposition", prepare, release, solve};

@@ -1,0 +1,407 @@
+/* The graph of a model: building, checking and pruning it, and the parameters that belong to it. */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "chunks.h"
+#include "memory.h"
+#include "network.h"
+#include "random.h"
+
+struct infl_builder {
+    infl_layer *layers; /* specs and widths; offsets come with the model */
+    size_t n_layers, capacity;
+    infl_error_slot error; /* the first one sticks */
+};
+
+static const infl_layer_kind *kind_of(const infl_layer *layer) {
+    return infl_engine_select(INFL_F64)->kinds[layer->spec.kind];
+}
+
+infl_status infl_builder_create(infl_builder **out, size_t n_inputs) {
+    INFL_REQUIRE(out);
+    if (n_inputs == 0)
+        return infl_fail(INFL_E_ARGUMENT, "infl_builder_create: n_inputs is 0; a network needs at least one input");
+    infl_builder *builder;
+    INFL_ALLOCATE(builder, 1);
+    builder->capacity = 16;
+    builder->layers = infl_allocate(builder->capacity, sizeof *builder->layers);
+    if (builder->layers == NULL) {
+        infl_release(builder);
+        return INFL_E_MEMORY;
+    }
+    builder->layers[0] = (infl_layer){.spec = {.kind = INFL_LAYER_INPUT, .inputs = {-1, -1}}, .width = n_inputs};
+    builder->n_layers = 1;
+    *out = builder;
+    return INFL_OK;
+}
+
+void infl_builder_destroy(infl_builder *builder) {
+    if (builder == NULL)
+        return;
+    infl_release(builder->layers);
+    infl_release(builder);
+}
+
+static infl_status append(infl_builder *builder, const infl_layer_spec *spec, const char *function) {
+    infl_layer layer = {.spec = *spec};
+    const infl_layer_kind *kind = kind_of(&layer);
+    layer.n_inputs = kind->n_inputs;
+    for (size_t i = 0; i < layer.n_inputs; i++) {
+        if (spec->inputs[i] < 0 || (size_t)spec->inputs[i] >= builder->n_layers)
+            return infl_fail(INFL_E_ARGUMENT, "%s: node %d does not exist; there are 0 to %zu", function,
+                             (int)spec->inputs[i], builder->n_layers - 1);
+        layer.in_width[i] = builder->layers[spec->inputs[i]].width;
+    }
+    INFL_TRY(kind->shape(&layer));
+    if (builder->n_layers == builder->capacity) {
+        infl_layer *more;
+        INFL_ALLOCATE(more, 2 * builder->capacity);
+        memcpy(more, builder->layers, builder->n_layers * sizeof *more);
+        infl_release(builder->layers);
+        builder->layers = more;
+        builder->capacity *= 2;
+    }
+    builder->layers[builder->n_layers++] = layer;
+    return INFL_OK;
+}
+
+/* Appends unless an error sticks; `checked` is the outcome of the caller's own checks. */
+static infl_node append_node(infl_builder *builder, infl_status checked, const infl_layer_spec *spec,
+                             const char *function) {
+    if (builder == NULL) {
+        infl_fail(INFL_E_ARGUMENT, "%s: builder is NULL", function);
+        return INFL_NODE_INVALID;
+    }
+    if (builder->error.status != INFL_OK)
+        return INFL_NODE_INVALID;
+    infl_status status = checked != INFL_OK ? checked : append(builder, spec, function);
+    infl_error_collect(&builder->error, status, 0);
+    return status == INFL_OK ? (infl_node)(builder->n_layers - 1) : INFL_NODE_INVALID;
+}
+
+infl_node infl_builder_dense(infl_builder *builder, infl_node input, size_t units, int bias,
+                             infl_initialiser initialiser) {
+    infl_status checked = INFL_OK;
+    if (units == 0)
+        checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_dense: units is 0; a layer needs at least one");
+    else if ((int)initialiser < 0 || initialiser > INFL_INIT_TRUNCATED_NORMAL)
+        checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_dense: initialiser %d does not exist", (int)initialiser);
+    infl_layer_spec spec = {.kind = INFL_LAYER_DENSE, .inputs = {input, -1}, .units = units, .bias = bias != 0,
+                            .initialiser = initialiser};
+    return append_node(builder, checked, &spec, "infl_builder_dense");
+}
+
+infl_node infl_builder_activation(infl_builder *builder, infl_node input, infl_activation activation) {
+    infl_status checked = INFL_OK;
+    if ((int)activation < 0 || activation > INFL_GELU)
+        checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_activation: activation %d does not exist", (int)activation);
+    infl_layer_spec spec = {.kind = INFL_LAYER_ACTIVATION, .inputs = {input, -1}, .activation = activation};
+    return append_node(builder, checked, &spec, "infl_builder_activation");
+}
+
+infl_node infl_builder_add(infl_builder *builder, infl_node a, infl_node b) {
+    infl_layer_spec spec = {.kind = INFL_LAYER_ADD, .inputs = {a, b}};
+    return append_node(builder, INFL_OK, &spec, "infl_builder_add");
+}
+
+/* The layers that `output` needs, renumbered, with what depends on the whole graph. */
+static infl_status prune(infl_network *network, const infl_builder *builder, infl_node output) {
+    size_t n = (size_t)output + 1;
+    infl_status status = INFL_OK;
+    int32_t *number = NULL; /* of each of the builder's nodes: −1 not needed, else its new place */
+    infl_layer *layers = NULL;
+    INFL_ALLOCATE_OR_OUT(number, n);
+    INFL_ALLOCATE_OR_OUT(layers, n);
+    for (size_t i = 0; i < n; i++)
+        number[i] = -1;
+    number[output] = 0;
+    for (size_t i = n; i-- > 0;)
+        for (size_t j = 0; number[i] >= 0 && j < builder->layers[i].n_inputs; j++)
+            number[builder->layers[i].spec.inputs[j]] = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (number[i] < 0)
+            continue;
+        infl_layer *layer = &layers[network->n_layers];
+        *layer = builder->layers[i];
+        number[i] = (int32_t)network->n_layers++;
+        layer->varying = layer->parameters > 0;
+        layer->offset = network->n_parameters;
+        if (layer->parameters > SIZE_MAX / 64 - network->n_parameters) {
+            status = infl_fail(INFL_E_ARGUMENT, "infl_model_create: more parameters than memory can hold");
+            goto out;
+        }
+        network->n_parameters += layer->parameters;
+        for (size_t j = 0; j < layer->n_inputs; j++) {
+            layer->spec.inputs[j] = number[layer->spec.inputs[j]];
+            layer->varying |= layers[layer->spec.inputs[j]].varying;
+        }
+    }
+    /* backward meets the last user of a node first */
+    for (size_t i = 0; i < n; i++)
+        number[i] = 0;
+    for (size_t i = network->n_layers; i-- > 0;)
+        for (size_t j = 0; j < layers[i].n_inputs; j++)
+            layers[i].first_use[j] = number[layers[i].spec.inputs[j]]++ == 0;
+    network->n_inputs = layers[0].width;
+    network->n_outputs = layers[network->n_layers - 1].width;
+    network->layers = layers;
+    layers = NULL;
+out:
+    infl_release(number);
+    infl_release(layers);
+    return status;
+}
+
+/* The named views of θ: layers of a kind are numbered from 1. */
+static infl_status name_tensors(infl_model *model) {
+    size_t counts[INFL_LAYER_KINDS] = {0};
+    INFL_ALLOCATE(model->tensors, model->network.n_layers * INFL_MAX_TENSORS);
+    for (size_t i = 0; i < model->network.n_layers; i++) {
+        const infl_layer *layer = &model->network.layers[i];
+        const infl_layer_kind *kind = kind_of(layer);
+        infl_layer_tensor described[INFL_MAX_TENSORS];
+        size_t number = ++counts[layer->spec.kind], n = kind->tensors == NULL ? 0 : kind->tensors(layer, described);
+        for (size_t j = 0; j < n; j++) {
+            char name[64];
+            snprintf(name, sizeof name, "%s%zu.%s", kind->name, number, described[j].name);
+            char *owned;
+            INFL_ALLOCATE(owned, strlen(name) + 1);
+            strcpy(owned, name);
+            infl_tensor *tensor = &model->tensors[model->n_tensors++];
+            *tensor = (infl_tensor){.name = owned, .offset = layer->offset + described[j].offset,
+                                    .length = described[j].length, .n_dims = described[j].n_dims,
+                                    .is_weight = described[j].is_weight};
+            memcpy(tensor->dims, described[j].dims, sizeof tensor->dims);
+        }
+    }
+    return INFL_OK;
+}
+
+static double draw(infl_initialiser initialiser, const infl_layer_tensor *tensor, uint64_t seed, uint64_t stream,
+                   size_t index) {
+    double in = (double)tensor->fan_in, out = (double)tensor->fan_out, value;
+    switch (initialiser) {
+    case INFL_INIT_GLOROT:
+        return sqrt(6.0 / (in + out)) * (2.0 * infl_random_uniform(seed, stream, index) - 1.0);
+    case INFL_INIT_HE:
+        return sqrt(2.0 / in) * infl_random_normal(seed, stream, index);
+    case INFL_INIT_LECUN:
+        return sqrt(1.0 / in) * infl_random_normal(seed, stream, index);
+    default: /* truncated normal, by redrawing */
+        for (uint64_t attempt = 0;; attempt++) {
+            value = infl_random_normal(seed, stream, index | attempt << 48);
+            if (fabs(value) <= 2.0)
+                return sqrt(1.0 / in) * value;
+        }
+    }
+}
+
+static void initialise(infl_model *model, uint64_t seed) {
+    uint64_t number = 0;
+    for (size_t i = 0; i < model->network.n_layers; i++) {
+        const infl_layer *layer = &model->network.layers[i];
+        const infl_layer_kind *kind = kind_of(layer);
+        infl_layer_tensor tensors[INFL_MAX_TENSORS];
+        size_t n = kind->tensors == NULL ? 0 : kind->tensors(layer, tensors);
+        for (size_t j = 0; j < n; j++) {
+            uint64_t stream = INFL_STREAM_PARAMETERS | ++number << 8;
+            for (size_t e = 0; e < tensors[j].length; e++) {
+                double value = tensors[j].is_weight ? draw(layer->spec.initialiser, &tensors[j], seed, stream, e) : 0.0;
+                size_t at = layer->offset + tensors[j].offset + e;
+                model->engine->from_double((char *)model->theta + at * model->engine->real_size, &value, 1);
+            }
+        }
+    }
+}
+
+infl_status infl_model_create(infl_model **out, const infl_builder *builder, infl_node output, infl_precision precision,
+                              uint64_t seed) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(builder);
+    INFL_TRY(infl_error_raise(&builder->error));
+    if (output < 0 || (size_t)output >= builder->n_layers)
+        return infl_fail(INFL_E_ARGUMENT, "infl_model_create: output node %d does not exist; there are 0 to %zu",
+                         (int)output, builder->n_layers - 1);
+    if (precision != INFL_F32 && precision != INFL_F64)
+        return infl_fail(INFL_E_ARGUMENT, "infl_model_create: precision %d does not exist", (int)precision);
+    infl_model *model;
+    INFL_ALLOCATE(model, 1);
+    infl_status status = prune(&model->network, builder, output);
+    if (status != INFL_OK)
+        goto out;
+    if (model->network.n_parameters == 0) {
+        status = infl_fail(INFL_E_ARGUMENT, "infl_model_create: output node %d depends on no parameter", (int)output);
+        goto out;
+    }
+    model->engine = infl_engine_select(precision);
+    model->theta = infl_allocate(model->network.n_parameters, model->engine->real_size);
+    status = model->theta == NULL ? INFL_E_MEMORY : name_tensors(model);
+    if (status != INFL_OK)
+        goto out;
+    initialise(model, seed);
+    *out = model;
+    model = NULL;
+out:
+    infl_model_destroy(model);
+    return status;
+}
+
+infl_status infl_model_create_mlp(infl_model **out, infl_precision precision, size_t n_inputs, const size_t *units,
+                                  size_t n_layers, infl_activation activation, infl_initialiser initialiser,
+                                  uint64_t seed) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(units);
+    if (n_layers == 0)
+        return infl_fail(INFL_E_ARGUMENT, "infl_model_create_mlp: n_layers is 0; a network needs at least one layer");
+    infl_builder *builder;
+    INFL_TRY(infl_builder_create(&builder, n_inputs));
+    infl_node node = INFL_NODE_INPUT;
+    for (size_t i = 0; i < n_layers; i++) {
+        node = infl_builder_dense(builder, node, units[i], 1, initialiser);
+        if (i + 1 < n_layers)
+            node = infl_builder_activation(builder, node, activation);
+    }
+    infl_status status = infl_model_create(out, builder, node, precision, seed);
+    infl_builder_destroy(builder);
+    return status;
+}
+
+infl_status infl_model_clone(infl_model **out, const infl_model *model) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(model);
+    infl_model *clone;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE(clone, 1);
+    clone->engine = model->engine;
+    clone->network = model->network;
+    clone->network.layers = NULL;
+    INFL_ALLOCATE_OR_OUT(clone->network.layers, model->network.n_layers);
+    memcpy(clone->network.layers, model->network.layers, model->network.n_layers * sizeof *model->network.layers);
+    clone->theta = infl_allocate(model->network.n_parameters, model->engine->real_size);
+    status = clone->theta == NULL ? INFL_E_MEMORY : name_tensors(clone);
+    if (status != INFL_OK)
+        goto out;
+    memcpy(clone->theta, model->theta, model->network.n_parameters * model->engine->real_size);
+    *out = clone;
+    clone = NULL;
+out:
+    infl_model_destroy(clone);
+    return status;
+}
+
+void infl_model_destroy(infl_model *model) {
+    if (model == NULL)
+        return;
+    for (size_t i = 0; i < model->n_tensors; i++)
+        infl_release((void *)model->tensors[i].name);
+    infl_release(model->tensors);
+    infl_release(model->theta);
+    infl_release(model->network.layers);
+    infl_release(model);
+}
+
+infl_status infl_model_initialise(infl_model *model, uint64_t seed) {
+    INFL_REQUIRE(model);
+    initialise(model, seed);
+    return INFL_OK;
+}
+
+size_t infl_model_inputs(const infl_model *model) { return model == NULL ? 0 : model->network.n_inputs; }
+
+size_t infl_model_outputs(const infl_model *model) { return model == NULL ? 0 : model->network.n_outputs; }
+
+size_t infl_model_parameters(const infl_model *model) { return model == NULL ? 0 : model->network.n_parameters; }
+
+infl_precision infl_model_precision(const infl_model *model) {
+    return model == NULL ? INFL_F64 : model->engine->precision;
+}
+
+size_t infl_model_tensors(const infl_model *model) { return model == NULL ? 0 : model->n_tensors; }
+
+infl_status infl_model_tensor(const infl_model *model, size_t index, infl_tensor *out) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(out);
+    if (index >= model->n_tensors)
+        return infl_fail(INFL_E_ARGUMENT, "infl_model_tensor: index %zu, but the model has %zu tensors", index,
+                         model->n_tensors);
+    *out = model->tensors[index];
+    return INFL_OK;
+}
+
+infl_status infl_model_get_parameters(const infl_model *model, double *theta) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(theta);
+    model->engine->to_double(theta, model->theta, model->network.n_parameters);
+    return INFL_OK;
+}
+
+infl_status infl_model_set_parameters(infl_model *model, const double *theta) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(theta);
+    double limit = model->engine->precision == INFL_F32 ? (double)FLT_MAX : DBL_MAX;
+    int finite = 1;
+    for (size_t i = 0; i < model->network.n_parameters; i++)
+        finite &= fabs(theta[i]) <= limit;
+    for (size_t i = 0; !finite && i < model->network.n_parameters; i++)
+        if (!(fabs(theta[i]) <= limit))
+            return infl_fail(INFL_E_NONFINITE, "infl_model_set_parameters: theta[%zu] is %g, not finite in %s", i,
+                             theta[i], model->engine->precision == INFL_F32 ? "f32" : "f64");
+    model->engine->from_double(model->theta, theta, model->network.n_parameters);
+    return INFL_OK;
+}
+
+static infl_status check_inputs(const infl_model *model, const infl_dataset *dataset, const char *function) {
+    if (infl_dataset_features(dataset) != model->network.n_inputs)
+        return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %zu features, the model %zu inputs", function,
+                         infl_dataset_features(dataset), model->network.n_inputs);
+    return INFL_OK;
+}
+
+/* predict, jvp and vjp: all rows of a dataset through the model, without a loss. */
+static infl_status over_dataset(const infl_model *model, const infl_dataset *dataset, infl_chunk_work work,
+                                const double *input, size_t k, double *output) {
+    infl_chunks chunks = {.model = model, .dataset = dataset, .threads = 1};
+    infl_status status = INFL_OK;
+    size_t n = infl_dataset_rows(dataset), *rows;
+    INFL_ALLOCATE(rows, n);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = i;
+    status = infl_chunks_run(&chunks, &(infl_chunk_job){.work = work, .rows = rows, .n = n, .input = input, .k = k,
+                                                        .output = output});
+    infl_chunks_release(&chunks);
+    infl_release(rows);
+    return status;
+}
+
+infl_status infl_model_predict(const infl_model *model, const infl_dataset *dataset, double *outputs) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(dataset);
+    INFL_REQUIRE(outputs);
+    INFL_TRY(check_inputs(model, dataset, "infl_model_predict"));
+    return over_dataset(model, dataset, INFL_WORK_OUTPUTS, NULL, 0, outputs);
+}
+
+infl_status infl_model_jvp(const infl_model *model, const infl_dataset *dataset, const double *tangents, size_t k,
+                           double *out) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(dataset);
+    INFL_REQUIRE(tangents);
+    INFL_REQUIRE(out);
+    INFL_TRY(check_inputs(model, dataset, "infl_model_jvp"));
+    INFL_TRY(infl_check_vectors(tangents, k, model->network.n_parameters, "infl_model_jvp", "tangents"));
+    return over_dataset(model, dataset, INFL_WORK_OUTPUT_TANGENTS, tangents, k, out);
+}
+
+infl_status infl_model_vjp(const infl_model *model, const infl_dataset *dataset, const double *cotangents, size_t k,
+                           double *out) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(dataset);
+    INFL_REQUIRE(cotangents);
+    INFL_REQUIRE(out);
+    INFL_TRY(check_inputs(model, dataset, "infl_model_vjp"));
+    INFL_TRY(infl_check_vectors(cotangents, k, infl_dataset_rows(dataset) * model->network.n_outputs,
+                                "infl_model_vjp", "cotangents"));
+    return over_dataset(model, dataset, INFL_WORK_COTANGENTS, cotangents, k, out);
+}

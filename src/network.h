@@ -1,0 +1,152 @@
+/*
+ * The graph of a network and the engine that runs it: what models and objectives know of the code in src/real, which is
+ * compiled once for each precision and instruction set.
+ *
+ * Buffers. The rows of a chunk stand innermost, so that they fill vector registers in every layer, narrow ones too, and
+ * per-row results need no sums. A chunk of B rows with k tangents has S = 1 + k slots: slot 0 holds values (or
+ * cotangents), slot s ≥ 1 what belongs to tangent s. An array of width F is F×S×B; a node that depends on no parameter
+ * has no tangents, and is F×1×B.
+ */
+#ifndef INFL_NETWORK_H
+#define INFL_NETWORK_H
+
+#include "dataset.h"
+#include "error.h"
+
+enum { INFL_MAX_INPUTS = 2, INFL_MAX_TENSORS = 2 };
+
+/* What the builder asks for. */
+typedef struct infl_layer_spec {
+    int kind; /* index into the engine's table of kinds */
+    int32_t inputs[INFL_MAX_INPUTS]; /* nodes; -1: none */
+    size_t units;
+    int bias;
+    infl_initialiser initialiser;
+    infl_activation activation;
+} infl_layer_spec;
+
+enum { INFL_LAYER_INPUT = 0, INFL_LAYER_DENSE, INFL_LAYER_ACTIVATION, INFL_LAYER_ADD, INFL_LAYER_KINDS };
+
+/* A tensor of a layer's parameters, as its kind describes it; offset within the layer. */
+typedef struct infl_layer_tensor {
+    const char *name; /* "weight", "bias" */
+    size_t offset, length, n_dims, dims[4];
+    size_t fan_in, fan_out;
+    int is_weight;
+} infl_layer_tensor;
+
+/* A node of the finished graph; nodes stand in an order in which inputs come first. Node 0 is the input. */
+typedef struct infl_layer {
+    infl_layer_spec spec; /* with inputs renumbered */
+    size_t n_inputs;
+    size_t in_width[INFL_MAX_INPUTS];
+    size_t width;       /* outputs a row */
+    size_t aux;         /* numbers a row that forward keeps for backward */
+    size_t parameters;  /* how many; at offset of θ */
+    size_t offset;
+    int varying;        /* depends on parameters, so has tangents and cotangents */
+    int first_use[INFL_MAX_INPUTS]; /* backward reaches this input's node here first: overwrite its cotangent */
+} infl_layer;
+
+struct infl_layer_call; /* src/real/layer.h */
+
+/* A kind of layer: one const table in one file of src/real, and one line in the list of network.c there. */
+typedef struct infl_layer_kind {
+    const char *name;
+    size_t n_inputs;
+    /* checks the widths of the inputs; sets width, aux and parameters of the layer */
+    infl_status (*shape)(infl_layer *layer);
+    /* the tensors of its parameters, at most INFL_MAX_TENSORS; returns how many. NULL: it has no parameters */
+    size_t (*tensors)(const infl_layer *layer, infl_layer_tensor *tensors);
+    void (*forward)(const struct infl_layer_call *call);
+    void (*backward)(const struct infl_layer_call *call);
+    /* the gradient of its parameters for each row, from slot 0; NULL where there are none */
+    void (*row_gradients)(const struct infl_layer_call *call);
+} infl_layer_kind;
+
+typedef struct infl_network {
+    size_t n_layers;
+    infl_layer *layers;
+    size_t n_parameters, n_inputs, n_outputs;
+} infl_network;
+
+/* Memory of one thread for one chunk at a time. */
+typedef struct infl_workspace infl_workspace;
+
+typedef enum infl_backward_mode {
+    INFL_BACKWARD_FIRST,  /* each slot is a cotangent of its own; result: its product with the Jacobian */
+    INFL_BACKWARD_SECOND  /* slot 0 the gradient's cotangent, the others its tangents: the R-operator */
+} infl_backward_mode;
+
+/* How the cotangents of the slots 1..k come from the loss. */
+typedef enum infl_seed_kind {
+    INFL_SEED_CURVATURE, /* (∇²_f ℓ) ẏ: Hessian and Gauss–Newton */
+    INFL_SEED_FISHER,    /* (∇_f ℓ · ẏ) ∇_f ℓ */
+} infl_seed_kind;
+
+/* One chunk through the network. Pointers of type void are arrays of the engine's precision. */
+typedef struct infl_engine {
+    const char *name;
+    infl_precision precision;
+    size_t real_size;
+    const infl_layer_kind *const *kinds; /* INFL_LAYER_KINDS of them */
+
+    /* precision conversion; add: double ← double + real */
+    void (*from_double)(void *to, const double *from, size_t n);
+    void (*to_double)(double *to, const void *from, size_t n);
+    void (*add_to_double)(double *to, const void *from, size_t n);
+
+    /* bytes of a workspace for chunks of at most `rows` rows with k tangents, and with room for row gradients */
+    size_t (*workspace_bytes)(const infl_network *network, size_t rows, size_t k, int row_gradients);
+    /* lays a workspace out in memory of that size */
+    infl_workspace *(*workspace_init)(void *memory, const infl_network *network, size_t rows, size_t k,
+                                      int row_gradients);
+
+    /* loads rows of the dataset: features, and targets as the loss reads them */
+    void (*load)(infl_workspace *workspace, const infl_dataset *dataset, const size_t *rows, size_t n);
+    /* parameter tangents of the slots 1..k, from k×p doubles */
+    void (*load_tangents)(infl_workspace *workspace, const double *vectors, size_t k);
+    /* lays the arrays out for S = slots and computes the slots below last: values, and tangents where last > 1 */
+    void (*forward)(infl_workspace *workspace, const void *theta, size_t slots, size_t last);
+    /* outputs of a slot, n×C */
+    void (*outputs)(const infl_workspace *workspace, size_t slot, double *outputs);
+    /* slot 0 of the output's cotangent ← ∇_f ℓ; losses: n numbers, or NULL */
+    void (*loss)(infl_workspace *workspace, const infl_loss *loss, double *losses);
+    /* slots 1..k of the output's cotangent from the loss's curvature and the output's tangents; after loss */
+    void (*seed_curvature)(infl_workspace *workspace, const infl_loss *loss, infl_seed_kind kind, size_t k);
+    /* slots 0..k−1 of the output's cotangent: slot s ← weights[s·stride + row]·∇_f ℓ; after loss */
+    void (*seed_weights)(infl_workspace *workspace, const double *weights, size_t stride, size_t k);
+    /* slots 0..k−1 of the output's cotangent from k×stride×C numbers, `stride` rows apart */
+    void (*seed_cotangents)(infl_workspace *workspace, const double *cotangents, size_t stride, size_t k);
+    /* n×k: ∇_f ℓ · ẏ_s, row stride given; after loss */
+    void (*row_products)(const infl_workspace *workspace, size_t k, double *out, size_t stride);
+    /* from the output's cotangent to the parameters, slots first .. last−1; gradients of the slots are overwritten */
+    void (*backward)(infl_workspace *workspace, const void *theta, infl_backward_mode mode, size_t first, size_t last);
+    /* the gradient of a slot, p numbers in the engine's precision; after backward */
+    const void *(*gradient)(const infl_workspace *workspace, size_t slot);
+    /* n×p gradients of each row, from slot 0 of the output's cotangent */
+    void (*row_gradients)(infl_workspace *workspace, const void *theta, double *gradients);
+
+    /* value (1), gradient (C) and Hessian (C×C) of one row's loss in its outputs; each may be NULL */
+    infl_status (*loss_of_row)(const infl_loss *loss, const double *outputs, size_t n_outputs, const double *target,
+                               double *value, double *gradient, double *hessian);
+} infl_engine;
+
+/* The engine for this precision and the machine that runs this. */
+const infl_engine *infl_engine_select(infl_precision precision);
+
+/* A loss given from outside: defaults, options of other sizes, checks. */
+infl_status infl_read_loss(infl_loss *loss, const infl_loss *given, const char *function);
+
+/* Rows of a chunk: a function of the network alone, so that sums over rows are grouped in one way only. */
+size_t infl_network_chunk_rows(const infl_network *network);
+
+struct infl_model {
+    const infl_engine *engine;
+    infl_network network;
+    void *theta;         /* p numbers in the engine's precision */
+    infl_tensor *tensors; /* names owned */
+    size_t n_tensors;
+};
+
+#endif

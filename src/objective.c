@@ -1,0 +1,474 @@
+/* Means, weight decay and subsets of rows on top of a source's sums. */
+#include "objective.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "chunks.h"
+#include "dense.h"
+#include "memory.h"
+#include "objective_sources.h"
+
+infl_status infl_resolve_threads(int asked, int *threads, const char *function) {
+    if (asked < 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: threads is %d; expected 0 (as many as there are) or more", function,
+                         asked);
+    *threads = asked > 0 ? asked : omp_get_max_threads();
+    return INFL_OK;
+}
+
+static infl_status check_decay(double decay, const char *function) {
+    if (!(decay >= 0.0) || !isfinite(decay))
+        return infl_fail(INFL_E_ARGUMENT, "%s: decay is %g; expected a finite number ≥ 0", function, decay);
+    return INFL_OK;
+}
+
+/* An objective of all n rows of a source, which it owns from now on, also on failure. */
+static infl_status create(infl_objective **out, const infl_source_ops *ops, void *source, size_t n, size_t p,
+                          double decay, int threads) {
+    infl_status status = INFL_OK;
+    infl_objective *objective = infl_allocate(1, sizeof *objective);
+    if (objective == NULL) {
+        ops->destroy(source);
+        return INFL_E_MEMORY;
+    }
+    *objective = (infl_objective){.ops = ops, .source = source, .n_rows = n, .n_parameters = p, .decay = decay,
+                                  .threads = threads, .capacity = n};
+    INFL_ALLOCATE_OR_OUT(objective->rows, n);
+    INFL_ALLOCATE_OR_OUT(objective->batch, n);
+    INFL_ALLOCATE_OR_OUT(objective->losses, n);
+    INFL_ALLOCATE_OR_OUT(objective->gradient, p);
+    INFL_ALLOCATE_OR_OUT(objective->theta, p);
+    INFL_ALLOCATE_OR_OUT(objective->mask, p);
+    for (size_t i = 0; i < n; i++)
+        objective->rows[i] = i;
+    *out = objective;
+    objective = NULL;
+out:
+    infl_objective_destroy(objective);
+    return status;
+}
+
+static infl_status check_fit(const infl_model *model, const infl_loss *loss, const infl_dataset *dataset) {
+    const char *function = "infl_objective_create";
+    size_t outputs = infl_model_outputs(model), targets = infl_dataset_targets(dataset);
+    if (infl_dataset_features(dataset) != infl_model_inputs(model))
+        return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %zu features, the model %zu inputs", function,
+                         infl_dataset_features(dataset), infl_model_inputs(model));
+    int classes = infl_dataset_target_kind(dataset) == INFL_TARGET_CLASS;
+    if (classes == (loss->kind == INFL_SQUARED_ERROR))
+        return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %s targets, which this loss does not take", function,
+                         classes ? "class" : "real");
+    if (loss->kind == INFL_LOGISTIC || loss->kind == INFL_SMOOTHED_HINGE) {
+        if (targets > 2 || outputs != 1)
+            return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %zu classes and the model %zu outputs; this loss "
+                                              "takes 2 classes and 1 output", function, targets, outputs);
+    } else if (classes ? targets > outputs : targets != outputs)
+        return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %zu %s, the model %zu outputs", function, targets,
+                         classes ? "classes" : "targets a row", outputs);
+    return INFL_OK;
+}
+
+infl_status infl_objective_create(infl_objective **out, infl_model *model, const infl_loss *loss,
+                                  const infl_dataset *dataset, const infl_objective_options *options) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(loss);
+    INFL_REQUIRE(dataset);
+    infl_objective_options given = INFL_OBJECTIVE_OPTIONS_INIT;
+    infl_loss checked_loss;
+    int threads = 1;
+    INFL_TRY(infl_read_options(&given, sizeof given, options, __func__, "options"));
+    INFL_TRY(infl_read_loss(&checked_loss, loss, __func__));
+    INFL_TRY(check_fit(model, &checked_loss, dataset));
+    INFL_TRY(check_decay(given.decay, __func__));
+    INFL_TRY(infl_resolve_threads(given.threads, &threads, __func__));
+    if (given.decay_scope != INFL_DECAY_ALL && given.decay_scope != INFL_DECAY_WEIGHTS)
+        return infl_fail(INFL_E_ARGUMENT, "%s: decay_scope %d does not exist", __func__, (int)given.decay_scope);
+    void *source;
+    infl_objective *objective;
+    size_t p = infl_model_parameters(model);
+    INFL_TRY(infl_network_source_create(&source, model, &checked_loss, dataset, threads, given.memory_budget));
+    INFL_TRY(create(&objective, &infl_network_source, source, infl_dataset_rows(dataset), p, given.decay, threads));
+    for (size_t i = 0; i < infl_model_tensors(model); i++) {
+        const infl_tensor *tensor = &model->tensors[i];
+        memset(objective->mask + tensor->offset, given.decay_scope == INFL_DECAY_ALL || tensor->is_weight,
+               tensor->length);
+    }
+    *out = objective;
+    return INFL_OK;
+}
+
+infl_status infl_objective_create_custom(infl_objective **out, const infl_custom_objective *custom, const double *theta,
+                                         const infl_objective_options *options) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(custom);
+    INFL_REQUIRE(theta);
+    infl_custom_objective calls = INFL_CUSTOM_OBJECTIVE_INIT;
+    infl_objective_options given = INFL_OBJECTIVE_OPTIONS_INIT;
+    int threads = 1;
+    INFL_TRY(infl_read_options(&calls, sizeof calls, custom, __func__, "custom"));
+    INFL_TRY(infl_read_options(&given, sizeof given, options, __func__, "options"));
+    INFL_TRY(check_decay(given.decay, __func__));
+    INFL_TRY(infl_resolve_threads(given.threads, &threads, __func__));
+    if (calls.n_rows == 0 || calls.n_parameters == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: %zu rows and %zu parameters; expected at least one of each", __func__,
+                         calls.n_rows, calls.n_parameters);
+    if (calls.losses == NULL || calls.row_gradients == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: the %s callback is NULL; it is required", __func__,
+                         calls.losses == NULL ? "losses" : "row_gradients");
+    INFL_TRY(infl_check_vectors(theta, 1, calls.n_parameters, __func__, "theta"));
+    void *source;
+    infl_objective *objective;
+    INFL_TRY(infl_custom_source_create(&source, &calls, theta));
+    INFL_TRY(create(&objective, &infl_custom_source, source, calls.n_rows, calls.n_parameters, given.decay, threads));
+    for (size_t i = 0; i < calls.n_parameters; i++)
+        objective->mask[i] = calls.decay_mask == NULL || calls.decay_mask[i] != 0;
+    *out = objective;
+    return INFL_OK;
+}
+
+infl_status infl_objective_copy(infl_objective **out, const infl_objective *objective, const size_t *rows,
+                                size_t n_rows, int threads) {
+    void *source;
+    infl_objective *copy = NULL;
+    unsigned char *removed = NULL;
+    infl_status status = INFL_OK;
+    size_t n = 0;
+    INFL_ALLOCATE(removed, objective->n_rows);
+    for (size_t i = 0; i < n_rows; i++)
+        removed[rows[i]] = 1;
+    if ((status = objective->ops->clone(objective->source, threads, &source)) != INFL_OK)
+        goto out;
+    if ((status = create(&copy, objective->ops, source, objective->n_rows, objective->n_parameters, objective->decay,
+                         threads)) != INFL_OK)
+        goto out;
+    memcpy(copy->mask, objective->mask, objective->n_parameters);
+    for (size_t i = 0; i < objective->n_rows; i++)
+        if (!removed[i])
+            copy->rows[n++] = objective->rows[i];
+    copy->n_rows = n;
+    *out = copy;
+out:
+    infl_release(removed);
+    return status;
+}
+
+infl_status infl_objective_without(infl_objective **out, const infl_objective *objective, const size_t *rows,
+                                   size_t n_rows) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(objective);
+    if (n_rows > 0) {
+        INFL_REQUIRE(rows);
+        INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n_rows, __func__));
+    }
+    unsigned char *removed;
+    INFL_ALLOCATE(removed, objective->n_rows);
+    size_t left = objective->n_rows;
+    for (size_t i = 0; i < n_rows; i++) {
+        left -= !removed[rows[i]];
+        removed[rows[i]] = 1;
+    }
+    infl_release(removed);
+    if (left == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: all %zu rows would be removed; at least one must remain", __func__,
+                         objective->n_rows);
+    return infl_objective_copy(out, objective, rows, n_rows, objective->threads);
+}
+
+void infl_objective_destroy(infl_objective *objective) {
+    if (objective == NULL)
+        return;
+    objective->ops->destroy(objective->source);
+    infl_release(objective->rows);
+    infl_release(objective->batch);
+    infl_release(objective->losses);
+    infl_release(objective->gradient);
+    infl_release(objective->theta);
+    infl_release(objective->mask);
+    infl_release(objective);
+}
+
+size_t infl_objective_rows(const infl_objective *objective) { return objective == NULL ? 0 : objective->n_rows; }
+
+size_t infl_objective_parameters(const infl_objective *objective) {
+    return objective == NULL ? 0 : objective->n_parameters;
+}
+
+double infl_objective_decay(const infl_objective *objective) { return objective == NULL ? 0.0 : objective->decay; }
+
+infl_status infl_objective_get_parameters(const infl_objective *objective, double *theta) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(theta);
+    return objective->ops->get_parameters(objective->source, theta);
+}
+
+infl_status infl_objective_set_parameters(infl_objective *objective, const double *theta) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(theta);
+    INFL_TRY(infl_check_vectors(theta, 1, objective->n_parameters, __func__, "theta"));
+    return objective->ops->set_parameters(objective->source, theta);
+}
+
+infl_status infl_objective_memory(const infl_objective *objective, size_t k, size_t *bytes) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(bytes);
+    if (k == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: k is 0; at least one vector is needed", __func__);
+    return objective->ops->memory(objective->source, objective->n_rows, k, bytes);
+}
+
+infl_status infl_objective_check_rows(const infl_objective *objective, const size_t *rows, size_t n_rows, size_t *n,
+                                      const char *function) {
+    *n = rows == NULL ? objective->n_rows : n_rows;
+    if (*n == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: n_rows is 0; at least one row is needed", function);
+    for (size_t i = 0; rows != NULL && i < n_rows; i++)
+        if (rows[i] >= objective->n_rows)
+            return infl_fail(INFL_E_ARGUMENT, "%s: rows[%zu] is %zu; the objective has rows 0 to %zu", function, i,
+                             rows[i], objective->n_rows - 1);
+    return INFL_OK;
+}
+
+/* The rows of a call as the source counts them; release_rows frees what had to be allocated. */
+static infl_status source_rows(infl_objective *objective, const size_t *rows, size_t n, const size_t **out) {
+    *out = objective->rows;
+    if (rows == NULL)
+        return INFL_OK;
+    size_t *mapped = objective->batch;
+    if (n > objective->capacity)
+        INFL_ALLOCATE(mapped, n);
+    for (size_t i = 0; i < n; i++)
+        mapped[i] = objective->rows[rows[i]];
+    *out = mapped;
+    return INFL_OK;
+}
+
+static void release_rows(const infl_objective *objective, const size_t *rows) {
+    if (rows != objective->rows && rows != objective->batch)
+        infl_release((void *)rows);
+}
+
+static infl_status finite_result(const double *result, size_t n, const char *function) {
+    if (infl_all_finite(result, n))
+        return INFL_OK;
+    return infl_fail(INFL_E_NONFINITE, "%s: the result has NaN or infinity; parameters or vectors are too large",
+                     function);
+}
+
+/*
+ * What every quantity has in common: checked rows, a scratch result that reaches the caller only when whole, and its
+ * check. `fill` calls the source.
+ */
+typedef infl_status (*fill_fn)(infl_objective *objective, const size_t *rows, size_t n, const void *call, double *result);
+
+static infl_status evaluate_into(infl_objective *objective, const size_t *rows, size_t n_rows, size_t length_per_row,
+                                 size_t length, fill_fn fill, const void *call, double *out, const char *function) {
+    size_t n;
+    const size_t *mapped;
+    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, function));
+    INFL_TRY(source_rows(objective, rows, n, &mapped));
+    length += n * length_per_row;
+    double *result = infl_allocate(length, sizeof *result);
+    infl_status status = result == NULL ? INFL_E_MEMORY : fill(objective, mapped, n, call, result);
+    if (status == INFL_OK)
+        status = finite_result(result, length, function);
+    if (status == INFL_OK)
+        memcpy(out, result, length * sizeof *result);
+    infl_release(result);
+    release_rows(objective, mapped);
+    return status;
+}
+
+typedef struct vector_call {
+    const double *vectors;
+    size_t k;
+    infl_curvature_kind kind;
+} vector_call;
+
+static infl_status fill_losses(infl_objective *objective, const size_t *rows, size_t n, const void *call,
+                               double *result) {
+    (void)call;
+    return objective->ops->losses(objective->source, rows, n, result);
+}
+
+static infl_status fill_row_gradients(infl_objective *objective, const size_t *rows, size_t n, const void *call,
+                                      double *result) {
+    (void)call;
+    return objective->ops->row_gradients(objective->source, rows, n, result);
+}
+
+static infl_status fill_row_products(infl_objective *objective, const size_t *rows, size_t n, const void *call,
+                                     double *result) {
+    const vector_call *given = call;
+    return objective->ops->row_products(objective->source, rows, n, given->vectors, given->k, result);
+}
+
+static infl_status fill_weighted(infl_objective *objective, const size_t *rows, size_t n, const void *call,
+                                 double *result) {
+    const vector_call *given = call;
+    return objective->ops->weighted_gradients(objective->source, rows, n, given->vectors, given->k, result, NULL);
+}
+
+/* Sum → mean, plus μD v. */
+static infl_status fill_products(infl_objective *objective, const size_t *rows, size_t n, const void *call,
+                                 double *result) {
+    const vector_call *given = call;
+    size_t p = objective->n_parameters;
+    INFL_TRY(objective->ops->products(objective->source, given->kind, rows, n, given->vectors, given->k, result));
+    for (size_t j = 0; j < given->k; j++)
+        for (size_t i = 0; i < p; i++)
+            result[j * p + i] = result[j * p + i] / (double)n +
+                                (objective->mask[i] ? objective->decay * given->vectors[j * p + i] : 0.0);
+    return INFL_OK;
+}
+
+infl_status infl_objective_losses(infl_objective *objective, const size_t *rows, size_t n_rows, double *losses) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(losses);
+    return evaluate_into(objective, rows, n_rows, 1, 0, fill_losses, NULL, losses, __func__);
+}
+
+infl_status infl_objective_row_gradients(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                         double *gradients) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(gradients);
+    return evaluate_into(objective, rows, n_rows, objective->n_parameters, 0, fill_row_gradients, NULL, gradients,
+                         __func__);
+}
+
+infl_status infl_objective_row_products(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                        const double *vectors, size_t k, double *out) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(vectors);
+    INFL_REQUIRE(out);
+    INFL_TRY(infl_check_vectors(vectors, k, objective->n_parameters, __func__, "vectors"));
+    vector_call call = {.vectors = vectors, .k = k};
+    return evaluate_into(objective, rows, n_rows, k, 0, fill_row_products, &call, out, __func__);
+}
+
+infl_status infl_objective_weighted_gradients(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                              const double *weights, size_t k, double *out) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(weights);
+    INFL_REQUIRE(out);
+    size_t n;
+    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, __func__));
+    INFL_TRY(infl_check_vectors(weights, k, n, __func__, "weights"));
+    vector_call call = {.vectors = weights, .k = k};
+    return evaluate_into(objective, rows, n_rows, 0, k * objective->n_parameters, fill_weighted, &call, out, __func__);
+}
+
+static infl_status product_rows(infl_objective *objective, infl_curvature_kind kind, const size_t *rows, size_t n_rows,
+                                const double *vectors, size_t k, double *out, const char *function) {
+    if (kind != INFL_HESSIAN && kind != INFL_GAUSS_NEWTON && kind != INFL_FISHER)
+        return infl_fail(INFL_E_ARGUMENT, "%s: curvature kind %d does not exist", function, (int)kind);
+    INFL_TRY(infl_check_vectors(vectors, k, objective->n_parameters, function, "vectors"));
+    vector_call call = {.vectors = vectors, .k = k, .kind = kind};
+    return evaluate_into(objective, rows, n_rows, 0, k * objective->n_parameters, fill_products, &call, out, function);
+}
+
+infl_status infl_objective_product(infl_objective *objective, infl_curvature_kind kind, const double *vectors, size_t k,
+                                   double *out) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(vectors);
+    INFL_REQUIRE(out);
+    return product_rows(objective, kind, NULL, 0, vectors, k, out, __func__);
+}
+
+infl_status infl_objective_product_rows(infl_objective *objective, infl_curvature_kind kind, const size_t *rows,
+                                        size_t n_rows, const double *vectors, size_t k, double *out) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(vectors);
+    INFL_REQUIRE(out);
+    return product_rows(objective, kind, rows, n_rows, vectors, k, out, __func__);
+}
+
+/* Of the given source rows; value and gradient may be NULL. The sums land in the objective's scratch first. */
+static infl_status evaluate(infl_objective *objective, const size_t *rows, size_t n, double *value, double *gradient,
+                            const char *function) {
+    const infl_source_ops *ops = objective->ops;
+    size_t p = objective->n_parameters;
+    double *sums = objective->gradient, *theta = objective->theta, *losses = NULL, loss = 0.0, squares = 0.0;
+    infl_status status = INFL_OK;
+    if (value != NULL) {
+        losses = objective->losses;
+        if (n > objective->capacity)
+            INFL_ALLOCATE(losses, n);
+    }
+    if (gradient != NULL)
+        status = ops->weighted_gradients(objective->source, rows, n, NULL, 1, sums, losses);
+    else if (value != NULL)
+        status = ops->losses(objective->source, rows, n, losses);
+    if (status == INFL_OK)
+        status = ops->get_parameters(objective->source, theta);
+    for (size_t i = 0; status == INFL_OK && value != NULL && i < n; i++)
+        loss += losses[i];
+    if (losses != objective->losses)
+        infl_release(losses);
+    if (status != INFL_OK)
+        return status;
+
+    for (size_t i = 0; i < p; i++) {
+        double decayed = objective->mask[i] ? theta[i] : 0.0;
+        sums[i] = sums[i] / (double)n + objective->decay * decayed;
+        squares += decayed * decayed;
+    }
+    loss = loss / (double)n + 0.5 * objective->decay * squares;
+    if (!isfinite(loss) || (gradient != NULL && !infl_all_finite(sums, p)))
+        return infl_fail(INFL_E_NONFINITE, "%s: the risk or its gradient is NaN or infinite; parameters are too large",
+                         function);
+    if (gradient != NULL)
+        memcpy(gradient, sums, p * sizeof *gradient);
+    if (value != NULL)
+        *value = loss;
+    return INFL_OK;
+}
+
+infl_status infl_objective_evaluate(infl_objective *objective, double *value, double *gradient) {
+    INFL_REQUIRE(objective);
+    return evaluate(objective, objective->rows, objective->n_rows, value, gradient, __func__);
+}
+
+infl_status infl_objective_evaluate_rows(infl_objective *objective, const size_t *rows, size_t n_rows, double *value,
+                                         double *gradient) {
+    INFL_REQUIRE(objective);
+    size_t n;
+    const size_t *mapped;
+    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, __func__));
+    INFL_TRY(source_rows(objective, rows, n, &mapped));
+    infl_status status = evaluate(objective, mapped, n, value, gradient, __func__);
+    release_rows(objective, mapped);
+    return status;
+}
+
+infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind kind, double *matrix) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(matrix);
+    /* products with the unit vectors; slabs of them bound the memory and leave enough work side by side */
+    enum { SLAB = 512 };
+    size_t p = objective->n_parameters, slab = p < SLAB ? p : SLAB;
+    double *units = NULL, *dense = NULL;
+    infl_status status = INFL_OK;
+    if (p > SIZE_MAX / sizeof(double) / p)
+        return infl_fail(INFL_E_MEMORY, "%s: a matrix of %zu×%zu numbers is more than can be addressed", __func__, p, p);
+    INFL_ALLOCATE_OR_OUT(units, slab * p);
+    INFL_ALLOCATE_OR_OUT(dense, p * p);
+    for (size_t first = 0; first < p; first += slab) {
+        size_t k = p - first < slab ? p - first : slab;
+        memset(units, 0, k * p * sizeof *units);
+        for (size_t j = 0; j < k; j++)
+            units[j * p + first + j] = 1.0;
+        status = product_rows(objective, kind, NULL, 0, units, k, dense + first * p, __func__);
+        if (status != INFL_OK)
+            goto out;
+    }
+    for (size_t i = 0; i < p; i++)
+        for (size_t j = 0; j <= i; j++)
+            matrix[i * p + j] = matrix[j * p + i] = 0.5 * (dense[i * p + j] + dense[j * p + i]);
+out:
+    infl_release(units);
+    infl_release(dense);
+    return status;
+}

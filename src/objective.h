@@ -1,0 +1,63 @@
+/*
+ * The seam between networks (or the caller's own functions) and everything right of them: sums over rows of a loss and
+ * of its derivatives at the θ of the source. Means, decay and the subset of rows are added by objective.c, once.
+ */
+#ifndef INFL_OBJECTIVE_H
+#define INFL_OBJECTIVE_H
+
+#include "error.h"
+
+/* Outputs are scratch until success. rows: n indices of source rows, never NULL, n ≥ 1, all in range. */
+typedef struct infl_source_ops {
+    void (*destroy)(void *self);
+    /* an independent copy with its own θ that will run on the given number of threads */
+    infl_status (*clone)(const void *self, int threads, void **out);
+    infl_status (*get_parameters)(const void *self, double *theta);
+    infl_status (*set_parameters)(void *self, const double *theta);
+    /* losses: n */
+    infl_status (*losses)(void *self, const size_t *rows, size_t n, double *losses);
+    /* gradients: n×p */
+    infl_status (*row_gradients)(void *self, const size_t *rows, size_t n, double *gradients);
+    /* out: n×k, ∇ℓ_i·v_j */
+    infl_status (*row_products)(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out);
+    /* out: k×p, Σ_i w_ji ∇ℓ_i; weights k×n, or NULL for k = 1 and all ones. losses: n, or NULL */
+    infl_status (*weighted_gradients)(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
+                                      double *out, double *losses);
+    /* out: k×p, Σ_i C_i v_j */
+    infl_status (*products)(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
+                            size_t k, double *out);
+    /* bytes of workspace for products with k vectors over n rows */
+    infl_status (*memory)(const void *self, size_t n, size_t k, size_t *bytes);
+} infl_source_ops;
+
+struct infl_objective {
+    const infl_source_ops *ops;
+    void *source; /* owned */
+    size_t n_rows, n_parameters;
+    size_t *rows;     /* n source rows, owned */
+    /* of one evaluation, so that a training step allocates nothing; owned */
+    size_t capacity;  /* rows that fit below */
+    size_t *batch;
+    double *losses, *gradient, *theta;
+    double decay;
+    unsigned char *mask; /* p bytes, D; owned */
+    int threads; /* at least 1 */
+};
+
+/* infl_objective_without, to run on `threads` threads (leave-one-out retraining: 1, as it is parallel over rows). */
+infl_status infl_objective_copy(infl_objective **out, const infl_objective *objective, const size_t *rows,
+                                size_t n_rows, int threads);
+
+/* The row's number in the source, the same in every objective derived from one: what seeds a row's random numbers. */
+static inline size_t infl_objective_source_row(const infl_objective *objective, size_t row) {
+    return objective->rows[row];
+}
+
+/* Checks "rows, n_rows" of a public function: *n becomes the number of rows, and NULL passes. */
+infl_status infl_objective_check_rows(const infl_objective *objective, const size_t *rows, size_t n_rows, size_t *n,
+                                      const char *function);
+
+/* 0 → what OpenMP offers; negative → INFL_E_ARGUMENT. */
+infl_status infl_resolve_threads(int asked, int *threads, const char *function);
+
+#endif

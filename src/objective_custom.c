@@ -1,0 +1,151 @@
+/* The objective's sums over rows from the caller's callbacks. */
+#include <string.h>
+
+#include "dense.h"
+#include "memory.h"
+#include "objective.h"
+#include "objective_sources.h"
+
+/* Row gradients that are only summed are asked for in blocks, so that memory does not grow with the rows. */
+enum { ROWS_AT_ONCE = 256 };
+
+typedef struct custom_source {
+    infl_custom_objective calls;
+    double *theta;
+} custom_source;
+
+static void destroy(void *self) {
+    custom_source *source = self;
+    if (source == NULL)
+        return;
+    infl_release(source->theta);
+    infl_release(source);
+}
+
+infl_status infl_custom_source_create(void **out, const infl_custom_objective *custom, const double *theta) {
+    custom_source *source;
+    INFL_ALLOCATE(source, 1);
+    source->calls = *custom;
+    source->theta = infl_allocate(custom->n_parameters, sizeof *source->theta);
+    if (source->theta == NULL) {
+        infl_release(source);
+        return INFL_E_MEMORY;
+    }
+    memcpy(source->theta, theta, custom->n_parameters * sizeof *theta);
+    *out = source;
+    return INFL_OK;
+}
+
+static infl_status clone(const void *self, int threads, void **out) {
+    (void)threads; /* the callbacks decide */
+    const custom_source *source = self;
+    return infl_custom_source_create(out, &source->calls, source->theta);
+}
+
+static infl_status get_parameters(const void *self, double *theta) {
+    const custom_source *source = self;
+    memcpy(theta, source->theta, source->calls.n_parameters * sizeof *theta);
+    return INFL_OK;
+}
+
+static infl_status set_parameters(void *self, const double *theta) {
+    custom_source *source = self;
+    memcpy(source->theta, theta, source->calls.n_parameters * sizeof *theta);
+    return INFL_OK;
+}
+
+static infl_status check(int code, const char *callback) {
+    return code == 0 ? INFL_OK : infl_fail(INFL_E_CALLBACK, "the %s callback returned %d", callback, code);
+}
+
+static infl_status losses(void *self, const size_t *rows, size_t n, double *out) {
+    custom_source *source = self;
+    return check(source->calls.losses(source->calls.context, source->theta, rows, n, out), "losses");
+}
+
+static infl_status row_gradients(void *self, const size_t *rows, size_t n, double *gradients) {
+    custom_source *source = self;
+    return check(source->calls.row_gradients(source->calls.context, source->theta, rows, n, gradients), "row_gradients");
+}
+
+/* What is done with a block of gradients: rows at .. at+n−1. */
+typedef struct row_sums {
+    size_t p, k, n_rows;
+    const double *input; /* k×p vectors or k×n weights */
+    double *out;
+} row_sums;
+
+static void take_products(const row_sums *sums, const double *gradients, size_t at, size_t n) {
+    infl_gemm_f64(n, sums->k, sums->p, 1.0, gradients, sums->p, 1, sums->input, 1, sums->p, 0.0,
+                  sums->out + at * sums->k, sums->k, 1);
+}
+
+static void take_weighted(const row_sums *sums, const double *gradients, size_t at, size_t n) {
+    for (size_t j = 0; j < sums->k; j++)
+        for (size_t i = 0; i < n; i++)
+            infl_axpy(sums->input == NULL ? 1.0 : sums->input[j * sums->n_rows + at + i], gradients + i * sums->p,
+                      sums->out + j * sums->p, sums->p);
+}
+
+static void take_fisher(const row_sums *sums, const double *gradients, size_t at, size_t n) {
+    (void)at;
+    for (size_t j = 0; j < sums->k; j++)
+        for (size_t i = 0; i < n; i++)
+            infl_axpy(infl_dot(gradients + i * sums->p, sums->input + j * sums->p, sums->p), gradients + i * sums->p,
+                      sums->out + j * sums->p, sums->p);
+}
+
+static infl_status over_row_gradients(void *self, const size_t *rows, const row_sums *sums,
+                                      void (*take)(const row_sums *, const double *, size_t, size_t)) {
+    double *gradients;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE(gradients, (sums->n_rows < ROWS_AT_ONCE ? sums->n_rows : ROWS_AT_ONCE) * sums->p);
+    for (size_t at = 0; at < sums->n_rows && status == INFL_OK; at += ROWS_AT_ONCE) {
+        size_t n = sums->n_rows - at < ROWS_AT_ONCE ? sums->n_rows - at : ROWS_AT_ONCE;
+        status = row_gradients(self, rows + at, n, gradients);
+        if (status == INFL_OK)
+            take(sums, gradients, at, n);
+    }
+    infl_release(gradients);
+    return status;
+}
+
+static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out) {
+    row_sums sums = {((custom_source *)self)->calls.n_parameters, k, n, vectors, out};
+    return over_row_gradients(self, rows, &sums, take_products);
+}
+
+static infl_status weighted_gradients(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
+                                      double *out, double *row_losses) {
+    row_sums sums = {((custom_source *)self)->calls.n_parameters, k, n, weights, out};
+    if (row_losses != NULL)
+        INFL_TRY(losses(self, rows, n, row_losses));
+    memset(out, 0, k * sums.p * sizeof *out);
+    return over_row_gradients(self, rows, &sums, take_weighted);
+}
+
+static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
+                            size_t k, double *out) {
+    custom_source *source = self;
+    const infl_custom_objective *calls = &source->calls;
+    if (kind == INFL_FISHER) {
+        row_sums sums = {calls->n_parameters, k, n, vectors, out};
+        memset(out, 0, k * sums.p * sizeof *out);
+        return over_row_gradients(self, rows, &sums, take_fisher);
+    }
+    const char *name = kind == INFL_HESSIAN ? "hessian_products" : "gauss_newton_products";
+    int (*call)(void *, const double *, const size_t *, size_t, const double *, size_t, double *) =
+        kind == INFL_HESSIAN ? calls->hessian_products : calls->gauss_newton_products;
+    if (call == NULL)
+        return infl_fail(INFL_E_UNSUPPORTED, "this needs the custom objective's %s callback, which is NULL", name);
+    return check(call(calls->context, source->theta, rows, n, vectors, k, out), name);
+}
+
+static infl_status memory(const void *self, size_t n, size_t k, size_t *bytes) {
+    (void)k;
+    *bytes = (n < ROWS_AT_ONCE ? n : ROWS_AT_ONCE) * ((const custom_source *)self)->calls.n_parameters * sizeof(double);
+    return INFL_OK;
+}
+
+const infl_source_ops infl_custom_source = {destroy,       clone,        get_parameters,     set_parameters, losses,
+                                            row_gradients, row_products, weighted_gradients, products,       memory};

@@ -1,0 +1,103 @@
+/* The objective's sums over rows for a model, a loss and a dataset. */
+#include "chunks.h"
+#include "memory.h"
+#include "objective.h"
+#include "objective_sources.h"
+
+typedef struct network_source {
+    infl_chunks chunks;
+    infl_model *model;     /* borrowed, unless owned is set */
+    infl_dataset *dataset; /* a reference of our own */
+    int owned;
+} network_source;
+
+static void destroy(void *self) {
+    network_source *source = self;
+    if (source == NULL)
+        return;
+    infl_chunks_release(&source->chunks);
+    infl_dataset_destroy(source->dataset);
+    if (source->owned)
+        infl_model_destroy(source->model);
+    infl_release(source);
+}
+
+infl_status infl_network_source_create(void **out, infl_model *model, const infl_loss *loss, const infl_dataset *dataset,
+                                       int threads, size_t budget) {
+    network_source *source;
+    INFL_ALLOCATE(source, 1);
+    infl_status status = infl_dataset_reference(&source->dataset, dataset);
+    if (status != INFL_OK) {
+        infl_release(source);
+        return status;
+    }
+    source->model = model;
+    source->chunks = (infl_chunks){.model = model, .dataset = source->dataset, .loss = *loss, .threads = threads,
+                                   .budget = budget};
+    *out = source;
+    return INFL_OK;
+}
+
+static infl_status clone(const void *self, int threads, void **out) {
+    const network_source *source = self;
+    infl_model *model;
+    INFL_TRY(infl_model_clone(&model, source->model));
+    void *copy;
+    infl_status status = infl_network_source_create(&copy, model, &source->chunks.loss, source->dataset, threads,
+                                                    source->chunks.budget);
+    if (status != INFL_OK) {
+        infl_model_destroy(model);
+        return status;
+    }
+    ((network_source *)copy)->owned = 1;
+    *out = copy;
+    return INFL_OK;
+}
+
+static infl_status get_parameters(const void *self, double *theta) {
+    return infl_model_get_parameters(((const network_source *)self)->model, theta);
+}
+
+static infl_status set_parameters(void *self, const double *theta) {
+    return infl_model_set_parameters(((network_source *)self)->model, theta);
+}
+
+static infl_status run(void *self, infl_chunk_work work, const size_t *rows, size_t n, const double *input, size_t k,
+                       double *output, double *losses) {
+    infl_chunk_job job = {.work = work, .rows = rows, .n = n, .input = input, .k = k, .output = output, .losses = losses};
+    return infl_chunks_run(&((network_source *)self)->chunks, &job);
+}
+
+static infl_status losses(void *self, const size_t *rows, size_t n, double *out) {
+    return run(self, INFL_WORK_LOSSES, rows, n, NULL, 0, out, NULL);
+}
+
+static infl_status row_gradients(void *self, const size_t *rows, size_t n, double *gradients) {
+    return run(self, INFL_WORK_ROW_GRADIENTS, rows, n, NULL, 0, gradients, NULL);
+}
+
+static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out) {
+    return run(self, INFL_WORK_ROW_PRODUCTS, rows, n, vectors, k, out, NULL);
+}
+
+static infl_status weighted_gradients(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
+                                      double *out, double *row_losses) {
+    return run(self, INFL_WORK_WEIGHTED_GRADIENTS, rows, n, weights, k, out, row_losses);
+}
+
+static infl_chunk_work work_of(infl_curvature_kind kind) {
+    return kind == INFL_HESSIAN ? INFL_WORK_HESSIAN : kind == INFL_GAUSS_NEWTON ? INFL_WORK_GAUSS_NEWTON : INFL_WORK_FISHER;
+}
+
+static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
+                            size_t k, double *out) {
+    return run(self, work_of(kind), rows, n, vectors, k, out, NULL);
+}
+
+static infl_status memory(const void *self, size_t n, size_t k, size_t *bytes) {
+    infl_chunk_job job = {.work = INFL_WORK_HESSIAN, .n = n, .k = k};
+    return infl_chunks_memory(&((const network_source *)self)->chunks, &job, bytes);
+}
+
+const infl_source_ops infl_network_source = {destroy,       clone,        get_parameters,     set_parameters, losses,
+                                             row_gradients, row_products, weighted_gradients, products,       memory};

@@ -1,0 +1,172 @@
+#include "kernels.h"
+
+#include "../dense.h"
+
+/* From here on packing pays, and BLIS takes over: measured, see docs/performance.md. */
+enum { BLIS_FROM = 96 * 96 };
+
+#if defined(INFL_REAL_F32)
+#define gemm infl_gemm_f32
+#else
+#define gemm infl_gemm_f64
+#endif
+
+/* Accumulators of a tile must fit the vector registers: 32 with AVX-512, else 16. */
+#if INFL_VECTOR_BYTES == 64
+enum { TILE_ROWS = 8, WIDE_ROWS = 5, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
+#else
+enum { TILE_ROWS = 4, WIDE_ROWS = 2, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
+#endif
+
+static inline vector load(const real *p) { return *(const vector *)p; }
+static inline void store(real *p, vector v) { *(vector *)p = v; }
+static inline vector broadcast(real x) { return x - (vector){0}; }
+
+__attribute__((always_inline)) static inline void tile(size_t rows, size_t vectors, size_t k, const real *a, size_t a_row,
+                                                       size_t a_column, const real *b, size_t b_row, real *c,
+                                                       size_t c_row, int accumulate) {
+    vector sum[TILE_ROWS][WIDE_VECTORS];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < vectors; v++)
+            sum[i][v] = accumulate ? load(c + i * c_row + v * INFL_LANES) : (vector){0};
+    for (size_t l = 0; l < k; l++) {
+        vector right[WIDE_VECTORS];
+#pragma GCC unroll 4
+        for (size_t v = 0; v < vectors; v++)
+            right[v] = load(b + l * b_row + v * INFL_LANES);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < rows; i++) {
+            vector left = broadcast(a[i * a_row + l * a_column]);
+#pragma GCC unroll 4
+            for (size_t v = 0; v < vectors; v++)
+                sum[i][v] += left * right[v];
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < vectors; v++)
+            store(c + i * c_row + v * INFL_LANES, sum[i][v]);
+}
+
+/* All columns for a few rows: wide tiles while they last, then single vectors. */
+__attribute__((always_inline)) static inline void strip(size_t rows, size_t wide, size_t n, size_t k, const real *a,
+                                                        size_t a_row, size_t a_column, const real *b, size_t b_row,
+                                                        real *c, size_t c_row, int accumulate) {
+    size_t j = 0;
+    for (; j + wide * INFL_LANES <= n; j += wide * INFL_LANES)
+        tile(rows, wide, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
+    for (; j < n; j += INFL_LANES)
+        tile(rows, 1, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
+}
+
+void INFL_REAL(multiply)(size_t m, size_t n, size_t k, const real *a, size_t a_row, size_t a_column, const real *b,
+                         size_t b_row, real *c, size_t c_row, int accumulate) {
+    if (m * k >= BLIS_FROM && m >= 16 && k >= 16) {
+        gemm(m, n, k, 1, a, a_row, a_column, b, b_row, 1, accumulate ? 1 : 0, c, c_row, 1);
+        return;
+    }
+    for (size_t i = 0; i < m;) {
+        size_t left = m - i, rows = left < TILE_ROWS ? left : TILE_ROWS;
+        const real *ai = a + i * a_row;
+        real *ci = c + i * c_row;
+#define STRIP(ROWS, WIDE)                                                                                              \
+    case ROWS:                                                                                                         \
+        strip(ROWS, WIDE, n, k, ai, a_row, a_column, b, b_row, ci, c_row, accumulate);                                 \
+        break;
+        switch (rows) {
+            STRIP(1, WIDE_VECTORS)
+            STRIP(2, WIDE_VECTORS)
+#if INFL_VECTOR_BYTES == 64
+            STRIP(3, WIDE_VECTORS)
+            STRIP(4, WIDE_VECTORS)
+            STRIP(5, WIDE_VECTORS)
+            STRIP(6, TILE_VECTORS)
+            STRIP(7, TILE_VECTORS)
+            STRIP(8, TILE_VECTORS)
+#else
+            STRIP(3, TILE_VECTORS)
+            STRIP(4, TILE_VECTORS)
+#endif
+        }
+#undef STRIP
+        i += rows;
+    }
+}
+
+/* Adds the lanes of a vector pairwise: the same tree for every caller. */
+static inline real lanes_sum(vector v) {
+    real lane[INFL_LANES];
+    memcpy(lane, &v, sizeof lane);
+    for (size_t half = INFL_LANES / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    return lane[0];
+}
+
+enum { DOT_ROWS = 4 };
+
+__attribute__((always_inline)) static inline void dots(size_t rows, size_t columns, size_t n, const real *a,
+                                                       size_t a_row, const real *b, size_t b_row, real *c,
+                                                       size_t c_row, int accumulate) {
+    vector sum[DOT_ROWS][DOT_ROWS];
+#pragma GCC unroll 4
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < columns; j++)
+            sum[i][j] = (vector){0};
+    for (size_t l = 0; l < n; l += INFL_LANES) {
+        vector right[DOT_ROWS];
+#pragma GCC unroll 4
+        for (size_t j = 0; j < columns; j++)
+            right[j] = load(b + j * b_row + l);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < rows; i++) {
+            vector left = load(a + i * a_row + l);
+#pragma GCC unroll 4
+            for (size_t j = 0; j < columns; j++)
+                sum[i][j] += left * right[j];
+        }
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < columns; j++) {
+            real total = lanes_sum(sum[i][j]);
+            c[i * c_row + j] = accumulate ? c[i * c_row + j] + total : total;
+        }
+}
+
+void INFL_REAL(multiply_transposed)(size_t m, size_t n, size_t k, const real *a, size_t a_row, const real *b,
+                                    size_t b_row, real *c, size_t c_row, int accumulate) {
+    if (m * k >= BLIS_FROM && m >= 16 && k >= 16) {
+        gemm(m, k, n, 1, a, a_row, 1, b, 1, b_row, accumulate ? 1 : 0, c, c_row, 1);
+        return;
+    }
+    for (size_t i = 0; i < m; i += DOT_ROWS)
+        for (size_t j = 0; j < k; j += DOT_ROWS) {
+            size_t rows = m - i < DOT_ROWS ? m - i : DOT_ROWS, columns = k - j < DOT_ROWS ? k - j : DOT_ROWS;
+            const real *ai = a + i * a_row, *bj = b + j * b_row;
+            real *cij = c + i * c_row + j;
+#define DOTS(ROWS, COLUMNS)                                                                                            \
+    case ROWS * DOT_ROWS + COLUMNS:                                                                                    \
+        dots(ROWS, COLUMNS, n, ai, a_row, bj, b_row, cij, c_row, accumulate);                                          \
+        break;
+            switch (rows * DOT_ROWS + columns) {
+                DOTS(1, 1) DOTS(1, 2) DOTS(1, 3) DOTS(1, 4)
+                DOTS(2, 1) DOTS(2, 2) DOTS(2, 3) DOTS(2, 4)
+                DOTS(3, 1) DOTS(3, 2) DOTS(3, 3) DOTS(3, 4)
+                DOTS(4, 1) DOTS(4, 2) DOTS(4, 3) DOTS(4, 4)
+            }
+#undef DOTS
+        }
+}
+
+real INFL_REAL(sum)(const real *x, size_t n) {
+    vector sum = {0};
+    for (size_t i = 0; i < n; i += INFL_LANES)
+        sum += load(x + i);
+    return lanes_sum(sum);
+}

@@ -1,0 +1,32 @@
+/* What a layer's functions are called with. */
+#ifndef INFL_LAYER_H
+#define INFL_LAYER_H
+
+#include "../network.h"
+#include "real.h"
+
+/* A call on one chunk. Arrays as in network.h; those of a layer's parameters begin at the layer. */
+typedef struct infl_layer_call {
+    const infl_layer *layer;
+    size_t rows;        /* B, padded */
+    size_t slots;       /* S of the layer's own arrays */
+    size_t first, last; /* slots to compute */
+    const real *theta;
+    const real *tangents; /* slot s ≥ 1: tangents + (s−1)·stride */
+    size_t stride;        /* p */
+    const real *x[INFL_MAX_INPUTS];
+    size_t x_slots[INFL_MAX_INPUTS]; /* S of an input's array; 1: it has no tangents */
+    real *y;
+    real *aux; /* layer->aux×B */
+    /* backward only */
+    infl_backward_mode mode;
+    const real *dy;
+    real *dx[INFL_MAX_INPUTS];        /* NULL: not wanted */
+    int accumulate[INFL_MAX_INPUTS];  /* add to dx instead of overwriting it */
+    real *gradient;                   /* slot s: gradient + s·stride, overwritten; NULL: not wanted.
+                                         row_gradients: parameters×B */
+} infl_layer_call;
+
+extern const infl_layer_kind INFL_REAL(layer_dense), INFL_REAL(layer_activation), INFL_REAL(layer_add);
+
+#endif

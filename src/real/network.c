@@ -1,0 +1,366 @@
+/* A chunk of rows through the graph, forwards and backwards, values and tangents. */
+#include "../network.h"
+
+#include "../memory.h"
+#include "layer.h"
+#include "loss.h"
+
+/* A node's arrays; S is 1 where the node does not vary. */
+typedef struct node_arrays {
+    real *value, *cotangent, *aux;
+    size_t slots;
+} node_arrays;
+
+struct infl_workspace {
+    const infl_network *network;
+    size_t rows, valid; /* of the chunk loaded: padded, and real */
+    node_arrays *nodes;
+    real *targets, *curvature;
+    real *tangents;      /* k×p */
+    real *gradients;     /* S×p */
+    real *row_gradients; /* (the largest layer's parameters)×B, or NULL */
+};
+
+static const infl_layer_kind layer_input = {.name = "input"};
+
+static const infl_layer_kind *const kinds[INFL_LAYER_KINDS] = {
+    [INFL_LAYER_INPUT] = &layer_input,
+    [INFL_LAYER_DENSE] = &INFL_REAL(layer_dense),
+    [INFL_LAYER_ACTIVATION] = &INFL_REAL(layer_activation),
+    [INFL_LAYER_ADD] = &INFL_REAL(layer_add),
+};
+
+/* Hands out aligned pieces of a block; with base NULL it only counts. Sizes that overflow stick near SIZE_MAX. */
+typedef struct arena {
+    char *base;
+    size_t used;
+} arena;
+
+static void *take(arena *from, size_t a, size_t b, size_t c, size_t size) {
+    const size_t limit = SIZE_MAX / 2, factors[] = {a, b, c};
+    size_t bytes = size;
+    for (int i = 0; i < 3; i++)
+        bytes = factors[i] != 0 && bytes > limit / factors[i] ? limit : bytes * factors[i];
+    size_t at = from->used;
+    from->used = bytes >= limit - 64 - at ? limit - 64 : (at + bytes + 63) / 64 * 64;
+    return from->base == NULL ? NULL : from->base + at;
+}
+
+static void lay_out(arena *from, infl_workspace *w, const infl_network *network, size_t rows, size_t k,
+                    int row_gradients) {
+    size_t padded = infl_pad_rows(rows), slots = 1 + k, largest = 0;
+    *w = (infl_workspace){.network = network};
+    w->nodes = take(from, 1, 1, network->n_layers, sizeof *w->nodes);
+    for (size_t i = 0; i < network->n_layers; i++) {
+        const infl_layer *layer = &network->layers[i];
+        node_arrays node = {.slots = layer->varying ? slots : 1};
+        node.value = take(from, layer->width, node.slots, padded, sizeof(real));
+        if (layer->varying)
+            node.cotangent = take(from, layer->width, slots, padded, sizeof(real));
+        node.aux = take(from, layer->aux, 1, padded, sizeof(real));
+        if (w->nodes != NULL)
+            w->nodes[i] = node;
+        largest = layer->parameters > largest ? layer->parameters : largest;
+    }
+    w->targets = take(from, network->n_outputs, 1, padded, sizeof(real));
+    w->curvature = take(from, network->n_outputs, 1, padded, sizeof(real));
+    w->tangents = take(from, k, 1, network->n_parameters, sizeof(real));
+    w->gradients = take(from, slots, 1, network->n_parameters, sizeof(real));
+    if (row_gradients)
+        w->row_gradients = take(from, largest, 1, padded, sizeof(real));
+}
+
+static size_t workspace_bytes(const infl_network *network, size_t rows, size_t k, int row_gradients) {
+    arena counter = {NULL, sizeof(infl_workspace)};
+    counter.used = (counter.used + 63) / 64 * 64;
+    infl_workspace counted;
+    lay_out(&counter, &counted, network, rows, k, row_gradients);
+    return counter.used;
+}
+
+static infl_workspace *workspace_init(void *memory, const infl_network *network, size_t rows, size_t k,
+                                      int row_gradients) {
+    arena block = {memory, 0};
+    infl_workspace *w = take(&block, 1, 1, 1, sizeof *w);
+    lay_out(&block, w, network, rows, k, row_gradients);
+    return w;
+}
+
+static node_arrays *output_node(const infl_workspace *w) { return &w->nodes[w->network->n_layers - 1]; }
+
+#define GATHER(type)                                                                                                   \
+    for (size_t b = 0; b < n; b++) {                                                                                   \
+        const type *row = (const type *)storage->features + infl_dataset_storage_row(dataset, rows[b]) * width;        \
+        for (size_t j = 0; j < width; j++)                                                                             \
+            x[j * padded + b] = (real)row[j];                                                                          \
+    }
+
+static void load_chunk(infl_workspace *w, const infl_dataset *dataset, const size_t *rows, size_t n) {
+    const infl_storage *storage = dataset->storage;
+    size_t padded = infl_pad_rows(n), width = storage->n_features;
+    real *x = w->nodes[0].value;
+    w->rows = padded;
+    w->valid = n;
+    if (storage->precision == INFL_F32)
+        GATHER(float)
+    else
+        GATHER(double)
+    for (size_t j = 0; j < width; j++)
+        for (size_t b = n; b < padded; b++)
+            x[j * padded + b] = 0;
+    size_t targets = storage->labels != NULL ? 1 : storage->n_targets;
+    if (targets > w->network->n_outputs)
+        return; /* predicting only: the targets are for another network */
+    for (size_t b = 0; b < padded; b++) {
+        size_t row = b < n ? infl_dataset_storage_row(dataset, rows[b]) : 0;
+        for (size_t j = 0; j < targets; j++)
+            w->targets[j * padded + b] =
+                b >= n ? 0 : storage->labels != NULL ? (real)storage->labels[row] : (real)storage->targets[row * targets + j];
+    }
+}
+
+static void from_double(void *to, const double *from, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        ((real *)to)[i] = (real)from[i];
+}
+
+static void to_double(double *to, const void *from, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        to[i] = (double)((const real *)from)[i];
+}
+
+static void add_to_double(double *to, const void *from, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        to[i] += (double)((const real *)from)[i];
+}
+
+static void load_tangents(infl_workspace *w, const double *vectors, size_t k) {
+    from_double(w->tangents, vectors, k * w->network->n_parameters);
+}
+
+/* What forward, backward and row gradients of one layer have in common. */
+static infl_layer_call layer_call(const infl_workspace *w, size_t index, const void *theta) {
+    const infl_layer *layer = &w->network->layers[index];
+    infl_layer_call call = {
+        .layer = layer,
+        .rows = w->rows,
+        .slots = w->nodes[index].slots,
+        .theta = (const real *)theta + layer->offset,
+        .tangents = w->tangents == NULL ? NULL : w->tangents + layer->offset,
+        .stride = w->network->n_parameters,
+        .y = w->nodes[index].value,
+        .dy = w->nodes[index].cotangent,
+        .aux = w->nodes[index].aux,
+    };
+    for (size_t i = 0; i < layer->n_inputs; i++) {
+        size_t input = (size_t)layer->spec.inputs[i];
+        call.x[i] = w->nodes[input].value;
+        call.x_slots[i] = w->nodes[input].slots;
+        if (w->network->layers[input].varying)
+            call.dx[i] = w->nodes[input].cotangent;
+        call.accumulate[i] = !layer->first_use[i];
+    }
+    return call;
+}
+
+static void forward(infl_workspace *w, const void *theta, size_t slots, size_t last) {
+    for (size_t i = 0; i < w->network->n_layers; i++)
+        w->nodes[i].slots = w->network->layers[i].varying ? slots : 1;
+    for (size_t i = 1; i < w->network->n_layers; i++) {
+        infl_layer_call call = layer_call(w, i, theta);
+        call.last = last < call.slots ? last : call.slots;
+        kinds[w->network->layers[i].spec.kind]->forward(&call);
+    }
+}
+
+static void outputs(const infl_workspace *w, size_t slot, double *out) {
+    const node_arrays *node = output_node(w);
+    size_t width = w->network->n_outputs;
+    for (size_t b = 0; b < w->valid; b++)
+        for (size_t j = 0; j < width; j++)
+            out[b * width + j] = (double)node->value[(j * node->slots + slot) * w->rows + b];
+}
+
+static infl_loss_call loss_call(const infl_workspace *w, const infl_loss *loss) {
+    const node_arrays *node = output_node(w);
+    return (infl_loss_call){.outputs = w->network->n_outputs, .rows = w->rows, .valid = w->valid, .slots = node->slots,
+                            .temperature = (real)loss->temperature, .f = node->value, .targets = w->targets,
+                            .cotangent = node->cotangent, .curvature = w->curvature};
+}
+
+static void evaluate_loss(infl_workspace *w, const infl_loss *loss, double *losses) {
+    infl_loss_call call = loss_call(w, loss);
+    call.losses = losses;
+    INFL_REAL(loss_function)(loss->kind)->evaluate(&call);
+}
+
+/* Σ_j ∇_f ℓ_j ẏ_j of one tangent, for each row of the chunk */
+static void directional(const infl_workspace *w, size_t slot, real *restrict out) {
+    const node_arrays *node = output_node(w);
+    memset(out, 0, w->rows * sizeof *out);
+    for (size_t j = 0; j < w->network->n_outputs; j++) {
+        const real *restrict g = node->cotangent + j * node->slots * w->rows;
+        const real *restrict f = node->value + (j * node->slots + slot) * w->rows;
+        for (size_t b = 0; b < w->rows; b++)
+            out[b] += g[b] * f[b];
+    }
+}
+
+/* Slot s of the cotangent ← factor[row]·slot 0. */
+static void scale_cotangent(infl_workspace *w, size_t slot, const real *restrict factor) {
+    const node_arrays *node = output_node(w);
+    for (size_t j = 0; j < w->network->n_outputs; j++) {
+        const real *g = node->cotangent + j * node->slots * w->rows;
+        real *to = node->cotangent + (j * node->slots + slot) * w->rows;
+        for (size_t b = 0; b < w->rows; b++)
+            to[b] = factor[b] * g[b];
+    }
+}
+
+static void seed_curvature(infl_workspace *w, const infl_loss *loss, infl_seed_kind kind, size_t k) {
+    if (kind == INFL_SEED_CURVATURE) {
+        infl_loss_call call = loss_call(w, loss);
+        INFL_REAL(loss_function)(loss->kind)->product(&call, k);
+        return;
+    }
+    for (size_t s = 1; s <= k; s++) {
+        directional(w, s, w->curvature);
+        scale_cotangent(w, s, w->curvature);
+    }
+}
+
+static void seed_weights(infl_workspace *w, const double *weights, size_t stride, size_t k) {
+    /* slot 0, which is what is scaled, comes last */
+    for (size_t s = k; s-- > 0;) {
+        for (size_t b = 0; b < w->rows; b++)
+            w->curvature[b] = b < w->valid ? (real)weights[s * stride + b] : 0;
+        scale_cotangent(w, s, w->curvature);
+    }
+}
+
+static void seed_cotangents(infl_workspace *w, const double *cotangents, size_t stride, size_t k) {
+    const node_arrays *node = output_node(w);
+    size_t width = w->network->n_outputs;
+    for (size_t s = 0; s < k; s++)
+        for (size_t j = 0; j < width; j++)
+            for (size_t b = 0; b < w->rows; b++)
+                node->cotangent[(j * node->slots + s) * w->rows + b] =
+                    b < w->valid ? (real)cotangents[(s * stride + b) * width + j] : 0;
+}
+
+static void row_products(const infl_workspace *w, size_t k, double *out, size_t stride) {
+    for (size_t s = 1; s <= k; s++) {
+        directional(w, s, w->curvature);
+        for (size_t b = 0; b < w->valid; b++)
+            out[b * stride + s - 1] = (double)w->curvature[b];
+    }
+}
+
+static void backward(infl_workspace *w, const void *theta, infl_backward_mode mode, size_t first, size_t last) {
+    for (size_t i = w->network->n_layers; i-- > 1;) {
+        if (!w->network->layers[i].varying)
+            continue;
+        infl_layer_call call = layer_call(w, i, theta);
+        call.first = first;
+        call.last = last;
+        call.mode = mode;
+        call.gradient = w->gradients + w->network->layers[i].offset;
+        kinds[w->network->layers[i].spec.kind]->backward(&call);
+    }
+}
+
+static const void *gradient(const infl_workspace *w, size_t slot) {
+    return w->gradients + slot * w->network->n_parameters;
+}
+
+static void row_gradients(infl_workspace *w, const void *theta, double *out) {
+    size_t p = w->network->n_parameters;
+    for (size_t i = w->network->n_layers; i-- > 1;) {
+        const infl_layer *layer = &w->network->layers[i];
+        if (!layer->varying)
+            continue;
+        infl_layer_call call = layer_call(w, i, theta);
+        call.last = 1;
+        call.mode = INFL_BACKWARD_FIRST;
+        kinds[layer->spec.kind]->backward(&call);
+        if (layer->parameters == 0)
+            continue;
+        call.gradient = w->row_gradients;
+        kinds[layer->spec.kind]->row_gradients(&call);
+        for (size_t b = 0; b < w->valid; b++)
+            for (size_t j = 0; j < layer->parameters; j++)
+                out[b * p + layer->offset + j] = (double)w->row_gradients[j * w->rows + b];
+    }
+}
+
+static infl_status loss_of_row(const infl_loss *loss, const double *f, size_t n, const double *target, double *value,
+                               double *gradient_out, double *hessian) {
+    /* a chunk of one row whose tangents are the unit vectors of the outputs */
+    enum { ROWS = INFL_ROW_PADDING };
+    size_t slots = hessian == NULL ? 1 : 1 + n, targets = loss->kind == INFL_SQUARED_ERROR ? n : 1;
+    arena block = {NULL, 0};
+    real *arrays[4] = {NULL};
+    for (int pass = 0; pass < 2; pass++) { /* count, then hand out */
+        arrays[0] = take(&block, n, slots, ROWS, sizeof(real));
+        arrays[1] = take(&block, n, slots, ROWS, sizeof(real));
+        arrays[2] = take(&block, n, 1, ROWS, sizeof(real));
+        arrays[3] = take(&block, targets, 1, ROWS, sizeof(real));
+        if (pass == 0) {
+            block.base = infl_allocate(block.used, 1);
+            block.used = 0;
+            if (block.base == NULL)
+                return INFL_E_MEMORY;
+        }
+    }
+    double loss_value;
+    infl_loss_call call = {.outputs = n, .rows = ROWS, .valid = 1, .slots = slots,
+                           .temperature = (real)loss->temperature, .f = arrays[0], .cotangent = arrays[1],
+                           .curvature = arrays[2], .targets = arrays[3], .losses = &loss_value};
+    for (size_t j = 0; j < n; j++) {
+        arrays[0][j * slots * ROWS] = (real)f[j];
+        if (hessian != NULL)
+            arrays[0][(j * slots + 1 + j) * ROWS] = 1;
+    }
+    for (size_t j = 0; j < targets; j++)
+        arrays[3][j * ROWS] = (real)target[j];
+    INFL_REAL(loss_function)(loss->kind)->evaluate(&call);
+    if (hessian != NULL)
+        INFL_REAL(loss_function)(loss->kind)->product(&call, n);
+    if (value != NULL)
+        *value = loss_value;
+    for (size_t j = 0; gradient_out != NULL && j < n; j++)
+        gradient_out[j] = (double)arrays[1][j * slots * ROWS];
+    for (size_t i = 0; hessian != NULL && i < n; i++)
+        for (size_t j = 0; j < n; j++)
+            hessian[i * n + j] = (double)arrays[1][(i * slots + 1 + j) * ROWS];
+    infl_release(block.base);
+    return INFL_OK;
+}
+
+extern const infl_engine INFL_REAL(engine);
+const infl_engine INFL_REAL(engine) = {
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+    .name = TEXT(INFL_PRECISION_NAME) " " TEXT(INFL_ISA),
+    .precision = sizeof(real) == sizeof(float) ? INFL_F32 : INFL_F64,
+    .real_size = sizeof(real),
+    .kinds = kinds,
+    .from_double = from_double,
+    .to_double = to_double,
+    .add_to_double = add_to_double,
+    .workspace_bytes = workspace_bytes,
+    .workspace_init = workspace_init,
+    .load = load_chunk,
+    .load_tangents = load_tangents,
+    .forward = forward,
+    .outputs = outputs,
+    .loss = evaluate_loss,
+    .seed_curvature = seed_curvature,
+    .seed_weights = seed_weights,
+    .seed_cotangents = seed_cotangents,
+    .row_products = row_products,
+    .backward = backward,
+    .gradient = gradient,
+    .row_gradients = row_gradients,
+    .loss_of_row = loss_of_row,
+};

@@ -1,0 +1,248 @@
+/* Leave-one-out ground truth: removes a row, retrains, compares; rows in parallel, each on one thread. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <omp.h>
+
+#include "dense.h"
+#include "memory.h"
+#include "objective.h"
+#include "train.h"
+
+typedef struct retraining {
+    const infl_objective *train;
+    const infl_objective *test; /* NULL: no losses */
+    infl_train_options train_options;
+    infl_polish_options polish_options;
+    infl_retrain_options options;
+    const size_t *rows, *test_rows;
+    size_t m, t, p;
+    size_t n_units;                /* m retrainings, and with subtract_control the control run before them */
+    double *optimum, *base_losses; /* p, t: the present θ, and the test rows' losses there */
+    double *parameters, *losses;   /* m×p, m×t: after each retraining; NULL: not asked for */
+    double *control_parameters, *control_losses; /* p, t */
+    infl_train_result *results, control_result;  /* m, 1 */
+    /* shared by the workers, inside the critical section */
+    size_t done;
+    int cancelled;
+    infl_error_slot error;
+} retraining;
+
+/* The callback of the training inside: lets the caller cancel before the row is done. */
+static int report(void *context, const char *stage, size_t done, size_t total) {
+    (void)stage, (void)done, (void)total;
+    retraining *r = context;
+    int cancelled;
+#pragma omp critical(infl_retrain)
+    {
+        if (!r->cancelled && r->options.progress != NULL)
+            r->cancelled = r->options.progress(r->options.progress_context, "retrain", r->done, r->n_units) != 0;
+        cancelled = r->cancelled;
+    }
+    return cancelled;
+}
+
+static int is_control(const retraining *r, size_t unit) { return r->options.subtract_control && unit == 0; }
+
+static size_t removed_row(const retraining *r, size_t unit) {
+    size_t i = r->options.subtract_control ? unit - 1 : unit;
+    return r->rows == NULL ? i : r->rows[i];
+}
+
+/* One retraining, into the temporaries of its unit. test: a copy of this thread's own, or NULL. */
+static infl_status retrain_unit(retraining *r, size_t unit, infl_objective *test) {
+    int control = is_control(r, unit);
+    size_t i = r->options.subtract_control ? unit - 1 : unit, row = control ? 0 : removed_row(r, unit);
+    infl_train_result result = {0};
+    infl_objective *objective = NULL;
+    double *theta = NULL;
+    infl_status status;
+    INFL_ALLOCATE_OR_OUT(theta, r->p);
+    if ((status = infl_objective_copy(&objective, r->train, &row, control ? 0 : 1, 1)) != INFL_OK ||
+        (status = infl_objective_set_parameters(objective, r->options.start != NULL ? r->options.start : r->optimum)) !=
+            INFL_OK)
+        goto out;
+    if (r->options.train != NULL && (status = infl_train(objective, &r->train_options, &result)) != INFL_OK)
+        goto out;
+    size_t steps = result.steps;
+    if (r->options.polish != NULL && (status = infl_polish(objective, &r->polish_options, &result)) != INFL_OK)
+        goto out;
+    if (r->options.train != NULL && r->options.polish != NULL)
+        result.steps += steps;
+    if ((status = infl_objective_get_parameters(objective, theta)) != INFL_OK)
+        goto out;
+    *(control ? &r->control_result : &r->results[i]) = result;
+    if (control)
+        memcpy(r->control_parameters, theta, r->p * sizeof *theta);
+    else if (r->parameters != NULL)
+        memcpy(r->parameters + i * r->p, theta, r->p * sizeof *theta);
+    double *losses = control ? r->control_losses : r->losses == NULL ? NULL : r->losses + i * r->t;
+    if (test == NULL || losses == NULL)
+        goto out;
+    if ((status = infl_objective_set_parameters(test, theta)) == INFL_OK)
+        status = infl_objective_losses(test, r->test_rows, r->t, losses);
+out:
+    infl_objective_destroy(objective);
+    infl_release(theta);
+    return status;
+}
+
+/* Puts the row that failed before the sentence. */
+static infl_status name_unit(const retraining *r, size_t unit, infl_status status) {
+    if (is_control(r, unit))
+        return infl_fail(status, "infl_retrain_without: the control run: %s", infl_last_error());
+    return infl_fail(status, "infl_retrain_without: without row %zu: %s", removed_row(r, unit), infl_last_error());
+}
+
+static void run_unit(retraining *r, size_t unit, infl_objective *test, infl_status ready) {
+    int skip;
+    /* a unit before the failing one still runs, so that the error is the same for any number of threads */
+#pragma omp critical(infl_retrain)
+    skip = r->cancelled || (r->error.status != INFL_OK && r->error.index < unit);
+    if (skip)
+        return;
+    infl_status status = ready != INFL_OK ? ready : retrain_unit(r, unit, test);
+    if (status != INFL_OK)
+        status = name_unit(r, unit, status);
+#pragma omp critical(infl_retrain)
+    {
+        r->done += status == INFL_OK;
+        infl_error_collect(&r->error, status, unit);
+    }
+    if (status == INFL_OK)
+        report(r, NULL, 0, 0);
+}
+
+static infl_status run(retraining *r, int threads) {
+    if ((size_t)threads > r->n_units)
+        threads = (int)r->n_units;
+#pragma omp parallel num_threads(threads)
+    {
+        infl_objective *test = NULL;
+        infl_status ready = r->test == NULL ? INFL_OK : infl_objective_copy(&test, r->test, NULL, 0, 1);
+#pragma omp for schedule(dynamic, 1)
+        for (size_t unit = 0; unit < r->n_units; unit++)
+            run_unit(r, unit, test, ready);
+        infl_objective_destroy(test);
+    }
+    if (r->cancelled)
+        return infl_fail(INFL_E_CANCELLED, "infl_retrain_without: cancelled by progress after %zu of %zu retrainings",
+                         r->done, r->n_units);
+    return infl_error_raise(&r->error);
+}
+
+/* rows×columns numbers; a row's bytes cannot overflow, as the caller has such a row. */
+static infl_status new_matrix(double **out, size_t rows, size_t columns) {
+    *out = infl_allocate(rows, columns * sizeof **out);
+    return *out == NULL ? INFL_E_MEMORY : INFL_OK;
+}
+
+/* The losses of the test rows at the optimum, from which the changes are counted. */
+static infl_status measure_base(retraining *r) {
+    infl_objective *test;
+    INFL_TRY(infl_objective_copy(&test, r->test, NULL, 0, 1));
+    infl_status status = infl_objective_set_parameters(test, r->optimum);
+    if (status == INFL_OK)
+        status = infl_objective_losses(test, r->test_rows, r->t, r->base_losses);
+    infl_objective_destroy(test);
+    return status;
+}
+
+/* to[i] = values[i] − reference for m rows of `width` numbers. */
+static void write_changes(double *to, const double *values, const double *reference, size_t m, size_t width) {
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < width; j++)
+            to[i * width + j] = values[i * width + j] - reference[j];
+}
+
+static void write_output(const retraining *r, infl_retrain_output *out) {
+    int control = r->options.subtract_control;
+    if (out->parameter_changes != NULL)
+        write_changes(out->parameter_changes, r->parameters, control ? r->control_parameters : r->optimum, r->m, r->p);
+    if (out->loss_changes != NULL)
+        write_changes(out->loss_changes, r->losses, control ? r->control_losses : r->base_losses, r->m, r->t);
+    if (out->results != NULL)
+        memcpy(out->results, r->results, r->m * sizeof *out->results);
+    if (out->control_parameters != NULL)
+        write_changes(out->control_parameters, r->control_parameters, r->optimum, 1, r->p);
+    if (out->control_losses != NULL)
+        write_changes(out->control_losses, r->control_losses, r->base_losses, 1, r->t);
+    if (out->control_result != NULL)
+        *out->control_result = r->control_result;
+}
+
+static infl_status read_options(retraining *r, const infl_retrain_options *given, const char *function) {
+    r->options = (infl_retrain_options)INFL_RETRAIN_OPTIONS_INIT;
+    INFL_TRY(infl_read_options(&r->options, sizeof r->options, given, function, "options"));
+    if (r->options.train == NULL && r->options.polish == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: train and polish of the options are both NULL: no way to retrain",
+                         function);
+    if (r->options.start != NULL && !infl_all_finite(r->options.start, r->p))
+        return infl_fail(INFL_E_NONFINITE, "%s: start has a number that is not finite", function);
+    INFL_TRY(infl_train_read_options(&r->train_options, r->options.train, function));
+    INFL_TRY(infl_polish_read_options(&r->polish_options, r->options.polish, function));
+    r->train_options.progress = r->polish_options.progress = report;
+    r->train_options.progress_context = r->polish_options.progress_context = r;
+    return INFL_OK;
+}
+
+static infl_status check_output(const retraining *r, const infl_retrain_output *out, const char *function) {
+    if (r->test == NULL && (out->loss_changes != NULL || out->control_losses != NULL))
+        return infl_fail(INFL_E_ARGUMENT, "%s: test is NULL, but output asks for loss changes", function);
+    if (!r->options.subtract_control &&
+        (out->control_parameters != NULL || out->control_losses != NULL || out->control_result != NULL))
+        return infl_fail(INFL_E_ARGUMENT, "%s: output asks for the control run, but subtract_control is 0", function);
+    return INFL_OK;
+}
+
+infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size_t n_rows, infl_objective *test,
+                                 const size_t *test_rows, size_t n_test, const infl_retrain_options *options,
+                                 infl_retrain_output *output) {
+    INFL_REQUIRE(train);
+    INFL_REQUIRE(output);
+    infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+    retraining r = {.train = train, .test = test, .rows = rows, .test_rows = test_rows, .p = train->n_parameters,
+                    .error = INFL_ERROR_SLOT_INIT};
+    int threads;
+    INFL_TRY(infl_read_options(&out, sizeof out, output, __func__, "output"));
+    INFL_TRY(read_options(&r, options, __func__));
+    INFL_TRY(infl_resolve_threads(r.options.threads, &threads, __func__));
+    INFL_TRY(infl_objective_check_rows(train, rows, n_rows, &r.m, __func__));
+    if (train->n_rows < 2)
+        return infl_fail(INFL_E_ARGUMENT, "%s: train has one row; removing it leaves none", __func__);
+    if (test != NULL) {
+        INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &r.t, __func__));
+        if (test->n_parameters != r.p)
+            return infl_fail(INFL_E_ARGUMENT, "%s: test has %zu parameters, but train has %zu", __func__,
+                             test->n_parameters, r.p);
+    }
+    INFL_TRY(check_output(&r, &out, __func__));
+    if (out.loss_changes == NULL && out.control_losses == NULL)
+        r.test = NULL;
+    r.n_units = r.m + (r.options.subtract_control ? 1 : 0);
+    infl_status status;
+    INFL_ALLOCATE_OR_OUT(r.optimum, r.p);
+    INFL_ALLOCATE_OR_OUT(r.base_losses, r.t);
+    INFL_ALLOCATE_OR_OUT(r.control_parameters, r.p);
+    INFL_ALLOCATE_OR_OUT(r.control_losses, r.t);
+    INFL_ALLOCATE_OR_OUT(r.results, r.m);
+    if ((out.parameter_changes != NULL && (status = new_matrix(&r.parameters, r.m, r.p)) != INFL_OK) ||
+        (out.loss_changes != NULL && (status = new_matrix(&r.losses, r.m, r.t)) != INFL_OK))
+        goto out;
+    if ((status = infl_objective_get_parameters(train, r.optimum)) != INFL_OK)
+        goto out;
+    if (r.test != NULL && (status = measure_base(&r)) != INFL_OK)
+        goto out;
+    if ((status = run(&r, threads)) == INFL_OK)
+        write_output(&r, &out);
+out:
+    infl_release(r.optimum);
+    infl_release(r.base_losses);
+    infl_release(r.control_parameters);
+    infl_release(r.control_losses);
+    infl_release(r.results);
+    infl_release(r.parameters);
+    infl_release(r.losses);
+    return status;
+}

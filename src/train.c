@@ -1,0 +1,229 @@
+/* First-order training: SGD with momentum and Adam, over all rows or over batches. */
+#include "train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dense.h"
+#include "memory.h"
+#include "objective.h"
+#include "random.h"
+
+typedef struct keyed_row {
+    uint64_t key;
+    size_t row;
+} keyed_row;
+
+typedef struct training {
+    infl_objective *objective;
+    infl_train_options options;
+    size_t n, p;
+    double *start, *theta, *gradient; /* p each */
+    double *first, *second;           /* velocity, or Adam's moments; second only with Adam */
+    keyed_row *epoch;                 /* n: the rows of an epoch in order; NULL when every step sees all rows */
+    size_t *rows;                     /* n: the same as plain row numbers */
+    size_t n_epochs, taken;           /* epochs begun; rows taken of the present one */
+} training;
+
+infl_status infl_train_read_options(infl_train_options *options, const infl_train_options *given,
+                                    const char *function) {
+    *options = (infl_train_options)INFL_TRAIN_OPTIONS_INIT;
+    INFL_TRY(infl_read_options(options, sizeof *options, given, function, "train options"));
+    if (options->optimiser != INFL_SGD && options->optimiser != INFL_ADAM)
+        return infl_fail(INFL_E_ARGUMENT, "%s: optimiser is %d; INFL_SGD or INFL_ADAM is expected", function,
+                         (int)options->optimiser);
+    if (!(options->learning_rate > 0.0 && isfinite(options->learning_rate)))
+        return infl_fail(INFL_E_ARGUMENT, "%s: learning_rate is %g; a finite number > 0 is expected", function,
+                         options->learning_rate);
+    if (!(options->momentum >= 0.0 && options->momentum < 1.0))
+        return infl_fail(INFL_E_ARGUMENT, "%s: momentum is %g; a number in [0, 1) is expected", function,
+                         options->momentum);
+    if (!(options->beta1 >= 0.0 && options->beta1 < 1.0) || !(options->beta2 >= 0.0 && options->beta2 < 1.0))
+        return infl_fail(INFL_E_ARGUMENT, "%s: beta1 and beta2 are %g and %g; numbers in [0, 1) are expected", function,
+                         options->beta1, options->beta2);
+    if (!(options->epsilon > 0.0 && isfinite(options->epsilon)))
+        return infl_fail(INFL_E_ARGUMENT, "%s: epsilon is %g; a finite number > 0 is expected", function,
+                         options->epsilon);
+    if (!(options->decay_factor > 0.0 && isfinite(options->decay_factor)))
+        return infl_fail(INFL_E_ARGUMENT, "%s: decay_factor is %g; a finite number > 0 is expected", function,
+                         options->decay_factor);
+    if (!(options->gradient_tolerance >= 0.0 && isfinite(options->gradient_tolerance)))
+        return infl_fail(INFL_E_ARGUMENT, "%s: gradient_tolerance is %g; a finite number >= 0 is expected", function,
+                         options->gradient_tolerance);
+    if (options->n_milestones > 0 && options->milestones == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: milestones is NULL, but n_milestones is %zu", function,
+                         options->n_milestones);
+    for (size_t i = 1; i < options->n_milestones; i++)
+        if (options->milestones[i] <= options->milestones[i - 1])
+            return infl_fail(INFL_E_ARGUMENT, "%s: milestones[%zu] is %zu after %zu; ascending steps are expected",
+                             function, i, options->milestones[i], options->milestones[i - 1]);
+    if (options->check_every == 0)
+        options->check_every = 100;
+    return INFL_OK;
+}
+
+static int compare_keys(const void *a, const void *b) {
+    const keyed_row *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return x->row < y->row ? -1 : x->row > y->row;
+}
+
+/* Every row is placed by its own random key, so that removing one leaves the order of the others as it was. */
+static void begin_epoch(training *t) {
+    uint64_t stream = (uint64_t)INFL_STREAM_BATCHES | (uint64_t)t->n_epochs << 8;
+    for (size_t i = 0; i < t->n; i++) {
+        t->epoch[i].key = infl_random_bits(t->options.seed, stream, infl_objective_source_row(t->objective, i));
+        t->epoch[i].row = i;
+    }
+    qsort(t->epoch, t->n, sizeof *t->epoch, compare_keys);
+    for (size_t i = 0; i < t->n; i++)
+        t->rows[i] = t->epoch[i].row;
+    t->n_epochs++;
+    t->taken = 0;
+}
+
+/* The gradient of the step to come: over all rows, or over the next batch. */
+static infl_status evaluate_step(training *t) {
+    if (t->epoch == NULL)
+        return infl_objective_evaluate(t->objective, NULL, t->gradient);
+    if (t->n_epochs == 0 || t->taken == t->n)
+        begin_epoch(t);
+    size_t left = t->n - t->taken, size = t->options.batch < left ? t->options.batch : left;
+    const size_t *rows = t->rows + t->taken;
+    t->taken += size;
+    return infl_objective_evaluate_rows(t->objective, rows, size, NULL, t->gradient);
+}
+
+/* v ← m v + g, θ ← θ − η (a g + b v): a, b = 0, 1, or with Nesterov's momentum 1, m. */
+static void update_sgd(size_t p, double rate, double momentum, double a, double b, const double *restrict gradient,
+                       double *restrict velocity, double *restrict theta) {
+    for (size_t i = 0; i < p; i++) {
+        velocity[i] = momentum * velocity[i] + gradient[i];
+        theta[i] -= rate * (a * gradient[i] + b * velocity[i]);
+    }
+}
+
+static void update_adam(size_t p, double rate, double beta1, double beta2, double correction, double epsilon,
+                        const double *restrict gradient, double *restrict first, double *restrict second,
+                        double *restrict theta) {
+    for (size_t i = 0; i < p; i++) {
+        first[i] = beta1 * first[i] + (1.0 - beta1) * gradient[i];
+        second[i] = beta2 * second[i] + (1.0 - beta2) * gradient[i] * gradient[i];
+        theta[i] -= rate * first[i] / (sqrt(second[i]) * correction + epsilon);
+    }
+}
+
+/* In training, NaN and infinity mean that it ran away. */
+static infl_status as_divergence(infl_status status, size_t steps, double learning_rate) {
+    if (status != INFL_E_NONFINITE)
+        return status;
+    return infl_fail(INFL_E_DIVERGED,
+                     "infl_train: R or theta is not finite after %zu steps with learning_rate %g; a smaller one may do",
+                     steps, learning_rate);
+}
+
+static infl_status report(const infl_train_options *options, size_t done) {
+    if (options->progress == NULL || options->steps == 0)
+        return INFL_OK;
+    if (options->progress(options->progress_context, "train", done, options->steps) != 0)
+        return infl_fail(INFL_E_CANCELLED, "infl_train: cancelled by progress after %zu of %zu steps", done,
+                         options->steps);
+    return INFL_OK;
+}
+
+/* Looks every check_every steps whether to go on. *evaluated: the gradient over all rows is there already. */
+static infl_status look(training *t, int *reached, int *evaluated) {
+    *reached = *evaluated = 0;
+    if (!infl_all_finite(t->theta, t->p))
+        return INFL_E_NONFINITE;
+    if (t->options.gradient_tolerance == 0.0)
+        return INFL_OK;
+    INFL_TRY(infl_objective_evaluate(t->objective, NULL, t->gradient));
+    *reached = infl_norm(t->gradient, t->p) <= t->options.gradient_tolerance;
+    *evaluated = 1;
+    return INFL_OK;
+}
+
+static void update(training *t, double rate, double powers[2]) {
+    const infl_train_options *o = &t->options;
+    if (o->optimiser == INFL_SGD) {
+        double a = o->nesterov ? 1.0 : 0.0, b = o->nesterov ? o->momentum : 1.0;
+        update_sgd(t->p, rate, o->momentum, a, b, t->gradient, t->first, t->theta);
+        return;
+    }
+    powers[0] *= o->beta1;
+    powers[1] *= o->beta2;
+    update_adam(t->p, rate / (1.0 - powers[0]), o->beta1, o->beta2, 1.0 / sqrt(1.0 - powers[1]), o->epsilon,
+                t->gradient, t->first, t->second, t->theta);
+}
+
+static infl_status run(training *t, infl_train_result *result) {
+    const infl_train_options *o = &t->options;
+    double powers[2] = {1.0, 1.0}; /* β₁ᵗ, β₂ᵗ */
+    double rate = o->learning_rate, value = 0.0;
+    size_t step = 0, milestone = 0, report_every = o->steps < 100 ? 1 : o->steps / 100;
+    infl_status status;
+    for (; step < o->steps; step++) {
+        int reached = 0, evaluated = 0;
+        if (step % o->check_every == 0 && (status = look(t, &reached, &evaluated)) != INFL_OK)
+            return as_divergence(status, step, rate);
+        if (reached)
+            break;
+        if (!(evaluated && t->epoch == NULL) && (status = evaluate_step(t)) != INFL_OK)
+            return as_divergence(status, step, rate);
+        for (; milestone < o->n_milestones && o->milestones[milestone] <= step; milestone++)
+            rate *= o->decay_factor;
+        update(t, rate, powers);
+        if ((status = infl_objective_set_parameters(t->objective, t->theta)) != INFL_OK)
+            return as_divergence(status, step + 1, rate);
+        if ((step + 1) % report_every == 0 && step + 1 < o->steps)
+            INFL_TRY(report(o, step + 1));
+    }
+    status = infl_objective_evaluate(t->objective, &value, t->gradient);
+    double norm = status == INFL_OK ? infl_norm(t->gradient, t->p) : 0.0;
+    if (status == INFL_OK && !(isfinite(value) && isfinite(norm) && infl_all_finite(t->theta, t->p)))
+        status = INFL_E_NONFINITE;
+    if (status != INFL_OK)
+        return as_divergence(status, step, rate);
+    INFL_TRY(report(o, o->steps));
+    *result = (infl_train_result){.value = value, .gradient_norm = norm, .steps = step, .reason = INFL_STOP_STEPS};
+    if (o->gradient_tolerance > 0.0 && norm <= o->gradient_tolerance)
+        result->reason = INFL_STOP_GRADIENT;
+    return INFL_OK;
+}
+
+infl_status infl_train(infl_objective *objective, const infl_train_options *options, infl_train_result *result) {
+    INFL_REQUIRE(objective);
+    training t = {.objective = objective, .n = objective->n_rows, .p = objective->n_parameters};
+    INFL_TRY(infl_train_read_options(&t.options, options, __func__));
+    infl_train_result found = {0};
+    infl_status status;
+    INFL_ALLOCATE_OR_OUT(t.start, t.p);
+    INFL_ALLOCATE_OR_OUT(t.theta, t.p);
+    INFL_ALLOCATE_OR_OUT(t.gradient, t.p);
+    INFL_ALLOCATE_OR_OUT(t.first, t.p);
+    if (t.options.optimiser == INFL_ADAM)
+        INFL_ALLOCATE_OR_OUT(t.second, t.p);
+    if (t.options.batch > 0 && t.options.batch < t.n) {
+        INFL_ALLOCATE_OR_OUT(t.epoch, t.n);
+        INFL_ALLOCATE_OR_OUT(t.rows, t.n);
+    }
+    if ((status = infl_objective_get_parameters(objective, t.start)) != INFL_OK)
+        goto out;
+    memcpy(t.theta, t.start, t.p * sizeof *t.theta);
+    if ((status = run(&t, &found)) != INFL_OK)
+        infl_objective_set_parameters(objective, t.start);
+    else if (result != NULL)
+        *result = found;
+out:
+    infl_release(t.start);
+    infl_release(t.theta);
+    infl_release(t.gradient);
+    infl_release(t.first);
+    infl_release(t.second);
+    infl_release(t.epoch);
+    infl_release(t.rows);
+    return status;
+}
