@@ -164,6 +164,7 @@ static const char *const sweep_names[N_SWEEPS] = {"depth", "width", "no-decay"};
     X(spearman_norm_raw)                                                                                               \
     X(spearman_norm_control)                                                                                           \
     X(gradient_norm)                                                                                                   \
+    X(objective)                                                                                                       \
     X(train_loss)                                                                                                      \
     X(test_loss)                                                                                                       \
     X(lambda_min)                                                                                                      \
@@ -380,10 +381,16 @@ static infl_status train_network(study *t) {
     double *measures = t->c->measures;
     infl_train_options options = adam(t->s, t->s->steps);
     infl_train_result result;
+    double sum = 0.0;
     size_t source_row;
     options.progress = on_progress;
     options.progress_context = t;
     TRY(infl_train(t->train, &options, &result));
+    TRY(infl_objective_losses(t->train, NULL, 0, t->scratch));
+    for (size_t i = 0; i < t->n; i++) {
+        sum += t->scratch[i];
+    }
+    measures[MEASURE_train_loss] = sum / (double)t->n;
     TRY(infl_objective_losses(t->test, NULL, 0, t->scratch));
     TRY(infl_influence_top(t->scratch, infl_objective_rows(t->test), INFL_HARMFUL, 1, &t->test_row));
     TRY(infl_dataset_source_row(t->test_rows, t->test_row, &source_row));
@@ -392,7 +399,7 @@ static infl_status train_network(study *t) {
     measures[MEASURE_rows_removed] = (double)t->m;
     measures[MEASURE_test_row] = (double)source_row;
     measures[MEASURE_test_loss] = t->scratch[t->test_row];
-    measures[MEASURE_train_loss] = result.value;
+    measures[MEASURE_objective] = result.value;
     measures[MEASURE_gradient_norm] = result.gradient_norm;
     return INFL_OK;
 }

@@ -130,8 +130,9 @@ typedef struct infl_csv_options {
 
 /*
  * A dataset from a CSV file (RFC 4180 quoting; blank lines are skipped; a UTF-8 byte order mark is allowed).
- * INFL_E_IO, or INFL_E_FORMAT with line and column: a field that is not a number, a line with another number of
- * fields, an unclosed quote, a class index that is negative or not whole, no rows.
+ * INFL_E_IO; INFL_E_ARGUMENT: the file has no target_column; INFL_E_FORMAT with line and column: a field that is not a
+ * number, a line with another number of fields, an unclosed quote, a class index that is negative, not whole or beyond
+ * n_classes, no rows; INFL_E_NONFINITE with line and column.
  */
 INFL_API infl_status infl_dataset_from_csv(infl_dataset **out, const char *path, const infl_csv_options *options);
 
@@ -160,7 +161,8 @@ INFL_API infl_status infl_dataset_split(infl_dataset **first, infl_dataset **sec
 /*
  * A copy in which every feature has had the reference's mean subtracted and been divided by the reference's standard
  * deviation (1/n; a feature constant in the reference is only centred). reference: usually the training rows; NULL:
- * the dataset itself. Same d required.
+ * the dataset itself. Same d required. The copy is a first dataset: source rows count within it. INFL_E_NONFINITE: a
+ * result overflows.
  */
 INFL_API infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dataset,
                                               const infl_dataset *reference);
@@ -173,7 +175,7 @@ INFL_API size_t infl_dataset_features(const infl_dataset *dataset);
 INFL_API size_t infl_dataset_targets(const infl_dataset *dataset);
 INFL_API infl_target_kind infl_dataset_target_kind(const infl_dataset *dataset);
 
-/* The name of a class read from a CSV file with class names; NULL where there is none. Owned by the dataset. */
+/* The name of a class (of Iris, or of a CSV file with class names); NULL where there is none. Owned by the dataset. */
 INFL_API const char *infl_dataset_class_name(const infl_dataset *dataset, size_t class_index);
 
 /* One row: its d features, and its class index or its t targets. Either output may be NULL. */
@@ -715,7 +717,7 @@ INFL_API infl_status infl_pearson(const double *x, const double *y, size_t n, do
 INFL_API infl_status infl_spearman(const double *x, const double *y, size_t n, double *rho);
 INFL_API infl_status infl_kendall(const double *x, const double *y, size_t n, double *tau);
 
-/* Cosine of the angle between two vectors of n numbers; NaN where one is zero. */
+/* Cosine of the angle between two vectors of n ≥ 1 numbers; NaN where one is zero. INFL_E_NONFINITE as above. */
 INFL_API infl_status infl_cosine(const double *x, const double *y, size_t n, double *cosine);
 
 #ifdef __cplusplus

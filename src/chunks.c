@@ -47,6 +47,7 @@ typedef struct chunk_plan {
     size_t block;      /* vectors in one pass */
     size_t slab;       /* vectors whose accumulators exist at the same time */
     size_t threads;
+    int row_gradients;
     size_t workspace;  /* bytes of a thread */
     size_t accumulator; /* bytes for one vector, all groups; 0 where the output itself serves */
     size_t bytes;
@@ -56,15 +57,15 @@ static infl_status make_plan(const infl_chunks *chunks, const infl_chunk_job *jo
     const infl_network *network = &chunks->model->network;
     const infl_engine *engine = chunks->model->engine;
     size_t k = job->k > 0 ? job->k : 1, p = network->n_parameters;
-    int rows_wanted = job->work == INFL_WORK_ROW_GRADIENTS;
-    chunk_plan plan = {.chunk_rows = infl_network_chunk_rows(network)};
+    chunk_plan plan = {.chunk_rows = infl_network_chunk_rows(network),
+                       .row_gradients = job->work == INFL_WORK_ROW_GRADIENTS};
     if (plan.chunk_rows > job->n)
         plan.chunk_rows = job->n;
     plan.n_chunks = (job->n + plan.chunk_rows - 1) / plan.chunk_rows;
     plan.groups = is_sum(job->work) && plan.n_chunks > ACCUMULATORS ? ACCUMULATORS : plan.n_chunks;
     plan.accumulator = is_sum(job->work) && plan.groups > 1 ? plan.groups * p * sizeof(double) : 0;
 
-    size_t least = engine->workspace_bytes(network, plan.chunk_rows, 1, rows_wanted) + plan.accumulator;
+    size_t least = engine->workspace_bytes(network, plan.chunk_rows, 1, plan.row_gradients) + plan.accumulator;
     size_t limit = chunks->budget > 0 ? chunks->budget : SIZE_MAX;
     if (limit < least)
         return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: this needs at least %zu", limit,
@@ -76,7 +77,7 @@ static infl_status make_plan(const infl_chunks *chunks, const infl_chunk_job *jo
     while (plan.block > 1 && plan.groups * ((k + plan.block - 1) / plan.block) < (size_t)chunks->threads)
         plan.block--;
     do
-        plan.workspace = engine->workspace_bytes(network, plan.chunk_rows, plan.block, rows_wanted);
+        plan.workspace = engine->workspace_bytes(network, plan.chunk_rows, plan.block, plan.row_gradients);
     while (plan.workspace + plan.block * plan.accumulator > limit && plan.block-- > 1);
     size_t tasks = plan.groups * ((k + plan.block - 1) / plan.block);
     plan.threads = (limit - plan.block * plan.accumulator) / plan.workspace;
@@ -107,6 +108,33 @@ void infl_chunks_release(infl_chunks *chunks) {
     infl_release(chunks->memory);
     chunks->memory = NULL;
     chunks->bytes = 0;
+    chunks->layout.threads = 0;
+}
+
+static infl_workspace *workspace_of(const infl_chunks *chunks, const chunk_plan *plan, size_t thread) {
+    return (infl_workspace *)((char *)chunks->memory + thread * plan->workspace);
+}
+
+/* Memory for the plan, with a workspace for each thread. */
+static infl_status prepare(infl_chunks *chunks, const chunk_plan *plan) {
+    if (chunks->bytes < plan->bytes) {
+        infl_chunks_release(chunks);
+        chunks->memory = infl_allocate(plan->bytes, 1);
+        if (chunks->memory == NULL)
+            return INFL_E_MEMORY;
+        chunks->bytes = plan->bytes;
+    }
+    if (chunks->layout.threads == plan->threads && chunks->layout.rows == plan->chunk_rows &&
+        chunks->layout.block == plan->block && chunks->layout.row_gradients == plan->row_gradients)
+        return INFL_OK;
+    for (size_t i = 0; i < plan->threads; i++)
+        chunks->model->engine->workspace_init(workspace_of(chunks, plan, i), &chunks->model->network, plan->chunk_rows,
+                                              plan->block, plan->row_gradients);
+    chunks->layout.threads = plan->threads;
+    chunks->layout.rows = plan->chunk_rows;
+    chunks->layout.block = plan->block;
+    chunks->layout.row_gradients = plan->row_gradients;
+    return INFL_OK;
 }
 
 /*
@@ -190,18 +218,10 @@ static void run_task(const infl_chunks *chunks, const infl_chunk_job *job, const
 }
 
 infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job) {
-    const infl_network *network = &chunks->model->network;
-    const infl_engine *engine = chunks->model->engine;
     chunk_plan plan;
     INFL_TRY(make_plan(chunks, job, &plan));
-    if (chunks->bytes < plan.bytes) {
-        infl_chunks_release(chunks);
-        chunks->memory = infl_allocate(plan.bytes, 1);
-        if (chunks->memory == NULL)
-            return INFL_E_MEMORY;
-        chunks->bytes = plan.bytes;
-    }
-    size_t k = job->k > 0 ? job->k : 1, p = network->n_parameters;
+    INFL_TRY(prepare(chunks, &plan));
+    size_t k = job->k > 0 ? job->k : 1, p = chunks->model->network.n_parameters;
     double *accumulators = (double *)((char *)chunks->memory + plan.threads * plan.workspace);
     for (size_t slab = 0; slab < k; slab += plan.slab) {
         size_t slab_k = k - slab < plan.slab ? k - slab : plan.slab;
@@ -210,9 +230,7 @@ infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job) {
         for (size_t task = 0; task < tasks; task++) {
             size_t group = task % plan.groups, in_slab = task / plan.groups * plan.block;
             size_t block_k = slab_k - in_slab < plan.block ? slab_k - in_slab : plan.block;
-            infl_workspace *w =
-                engine->workspace_init((char *)chunks->memory + (size_t)omp_get_thread_num() * plan.workspace, network,
-                                       plan.chunk_rows, plan.block, job->work == INFL_WORK_ROW_GRADIENTS);
+            infl_workspace *w = workspace_of(chunks, &plan, (size_t)omp_get_thread_num());
             double *sums = !is_sum(job->work)    ? NULL
                            : plan.accumulator == 0 ? job->output + (slab + in_slab) * p
                                                    : accumulators + (group * slab_k + in_slab) * p;

@@ -40,8 +40,13 @@ typedef struct infl_chunks {
     infl_loss loss;
     int threads;
     size_t budget; /* bytes; 0: no limit */
-    void *memory;  /* kept from run to run */
+    /* kept from run to run, laid out as long as runs are alike */
+    void *memory;
     size_t bytes;
+    struct {
+        size_t threads, rows, block;
+        int row_gradients;
+    } layout;
 } infl_chunks;
 
 infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job);

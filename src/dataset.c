@@ -400,7 +400,7 @@ infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dat
                 ((float *)features)[i * d + j] = (float)value;
             else
                 ((double *)features)[i * d + j] = value;
-            if (!isfinite(feature(result, i, j)) || !isfinite(deviation[j])) {
+            if (!isfinite(feature(result, i, j))) {
                 status = infl_fail(INFL_E_NONFINITE, "%s: the feature in row %zu, column %zu overflows: mean %g, "
                                    "standard deviation %g", __func__, i, j, mean[j], deviation[j]);
                 goto out;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "blame.h"
 #include "chunks.h"
 #include "memory.h"
 #include "network.h"
@@ -256,7 +257,7 @@ infl_status infl_model_create_mlp(infl_model **out, infl_precision precision, si
     if (n_layers == 0)
         return infl_fail(INFL_E_ARGUMENT, "infl_model_create_mlp: n_layers is 0; a network needs at least one layer");
     infl_builder *builder;
-    INFL_TRY(infl_builder_create(&builder, n_inputs));
+    INFL_TRY(infl_in_name_of(__func__, infl_builder_create(&builder, n_inputs)));
     infl_node node = INFL_NODE_INPUT;
     for (size_t i = 0; i < n_layers; i++) {
         node = infl_builder_dense(builder, node, units[i], 1, initialiser);
@@ -265,7 +266,7 @@ infl_status infl_model_create_mlp(infl_model **out, infl_precision precision, si
     }
     infl_status status = infl_model_create(out, builder, node, precision, seed);
     infl_builder_destroy(builder);
-    return status;
+    return infl_in_name_of(__func__, status);
 }
 
 infl_status infl_model_clone(infl_model **out, const infl_model *model) {

@@ -98,9 +98,9 @@ typedef struct infl_engine {
 
     /* bytes of a workspace for chunks of at most `rows` rows with k tangents, and with room for row gradients */
     size_t (*workspace_bytes)(const infl_network *network, size_t rows, size_t k, int row_gradients);
-    /* lays a workspace out in memory of that size */
-    infl_workspace *(*workspace_init)(void *memory, const infl_network *network, size_t rows, size_t k,
-                                      int row_gradients);
+    /* lays a workspace out at the start of that many bytes */
+    void (*workspace_init)(infl_workspace *workspace, const infl_network *network, size_t rows, size_t k,
+                           int row_gradients);
 
     /* loads rows of the dataset: features, and targets as the loss reads them */
     void (*load)(infl_workspace *workspace, const infl_dataset *dataset, const size_t *rows, size_t n);

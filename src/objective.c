@@ -5,6 +5,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "blame.h"
 #include "chunks.h"
 #include "dense.h"
 #include "memory.h"
@@ -121,7 +122,7 @@ infl_status infl_objective_create_custom(infl_objective **out, const infl_custom
     INFL_TRY(infl_check_vectors(theta, 1, calls.n_parameters, __func__, "theta"));
     void *source;
     infl_objective *objective;
-    INFL_TRY(infl_custom_source_create(&source, &calls, theta));
+    INFL_TRY(infl_custom_source_create(&source, &calls, theta, given.memory_budget));
     INFL_TRY(create(&objective, &infl_custom_source, source, calls.n_rows, calls.n_parameters, given.decay, threads));
     for (size_t i = 0; i < calls.n_parameters; i++)
         objective->mask[i] = calls.decay_mask == NULL || calls.decay_mask[i] != 0;
@@ -208,7 +209,7 @@ infl_status infl_objective_set_parameters(infl_objective *objective, const doubl
     INFL_REQUIRE(objective);
     INFL_REQUIRE(theta);
     INFL_TRY(infl_check_vectors(theta, 1, objective->n_parameters, __func__, "theta"));
-    return objective->ops->set_parameters(objective->source, theta);
+    return infl_in_name_of(__func__, objective->ops->set_parameters(objective->source, theta));
 }
 
 infl_status infl_objective_memory(const infl_objective *objective, size_t k, size_t *bytes) {
@@ -216,7 +217,7 @@ infl_status infl_objective_memory(const infl_objective *objective, size_t k, siz
     INFL_REQUIRE(bytes);
     if (k == 0)
         return infl_fail(INFL_E_ARGUMENT, "%s: k is 0; at least one vector is needed", __func__);
-    return objective->ops->memory(objective->source, objective->n_rows, k, bytes);
+    return infl_in_name_of(__func__, objective->ops->memory(objective->source, objective->n_rows, k, bytes));
 }
 
 infl_status infl_objective_check_rows(const infl_objective *objective, const size_t *rows, size_t n_rows, size_t *n,
@@ -278,7 +279,7 @@ static infl_status evaluate_into(infl_objective *objective, const size_t *rows, 
         memcpy(out, result, length * sizeof *result);
     infl_release(result);
     release_rows(objective, mapped);
-    return status;
+    return infl_in_name_of(function, status);
 }
 
 typedef struct vector_call {
@@ -360,10 +361,15 @@ infl_status infl_objective_weighted_gradients(infl_objective *objective, const s
     return evaluate_into(objective, rows, n_rows, 0, k * objective->n_parameters, fill_weighted, &call, out, __func__);
 }
 
-static infl_status product_rows(infl_objective *objective, infl_curvature_kind kind, const size_t *rows, size_t n_rows,
-                                const double *vectors, size_t k, double *out, const char *function) {
+static infl_status check_kind(infl_curvature_kind kind, const char *function) {
     if (kind != INFL_HESSIAN && kind != INFL_GAUSS_NEWTON && kind != INFL_FISHER)
         return infl_fail(INFL_E_ARGUMENT, "%s: curvature kind %d does not exist", function, (int)kind);
+    return INFL_OK;
+}
+
+static infl_status product_rows(infl_objective *objective, infl_curvature_kind kind, const size_t *rows, size_t n_rows,
+                                const double *vectors, size_t k, double *out, const char *function) {
+    INFL_TRY(check_kind(kind, function));
     INFL_TRY(infl_check_vectors(vectors, k, objective->n_parameters, function, "vectors"));
     vector_call call = {.vectors = vectors, .k = k, .kind = kind};
     return evaluate_into(objective, rows, n_rows, 0, k * objective->n_parameters, fill_products, &call, out, function);
@@ -408,7 +414,7 @@ static infl_status evaluate(infl_objective *objective, const size_t *rows, size_
     if (losses != objective->losses)
         infl_release(losses);
     if (status != INFL_OK)
-        return status;
+        return infl_in_name_of(function, status);
 
     for (size_t i = 0; i < p; i++) {
         double decayed = objective->mask[i] ? theta[i] : 0.0;
@@ -446,8 +452,9 @@ infl_status infl_objective_evaluate_rows(infl_objective *objective, const size_t
 infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind kind, double *matrix) {
     INFL_REQUIRE(objective);
     INFL_REQUIRE(matrix);
+    INFL_TRY(check_kind(kind, __func__));
     /* products with the unit vectors; slabs of them bound the memory and leave enough work side by side */
-    enum { SLAB = 512 };
+    enum { SLAB = 128 };
     size_t p = objective->n_parameters, slab = p < SLAB ? p : SLAB;
     double *units = NULL, *dense = NULL;
     infl_status status = INFL_OK;
@@ -460,10 +467,14 @@ infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind 
         memset(units, 0, k * p * sizeof *units);
         for (size_t j = 0; j < k; j++)
             units[j * p + first + j] = 1.0;
-        status = product_rows(objective, kind, NULL, 0, units, k, dense + first * p, __func__);
+        vector_call call = {.vectors = units, .k = k, .kind = kind};
+        status = fill_products(objective, objective->rows, objective->n_rows, &call, dense + first * p);
+        status = infl_in_name_of(__func__, status);
         if (status != INFL_OK)
             goto out;
     }
+    if ((status = finite_result(dense, p * p, __func__)) != INFL_OK)
+        goto out;
     for (size_t i = 0; i < p; i++)
         for (size_t j = 0; j <= i; j++)
             matrix[i * p + j] = matrix[j * p + i] = 0.5 * (dense[i * p + j] + dense[j * p + i]);

@@ -12,7 +12,20 @@ enum { ROWS_AT_ONCE = 256 };
 typedef struct custom_source {
     infl_custom_objective calls;
     double *theta;
+    size_t budget; /* bytes; 0: no limit */
 } custom_source;
+
+/* The rows whose gradients fit the budget at once. */
+static infl_status block_of(const custom_source *source, size_t n, size_t *rows) {
+    size_t row = source->calls.n_parameters * sizeof(double);
+    if (source->budget > 0 && source->budget < row)
+        return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: this needs at least %zu",
+                         source->budget, row);
+    *rows = n < ROWS_AT_ONCE ? n : ROWS_AT_ONCE;
+    if (source->budget > 0 && source->budget / row < *rows)
+        *rows = source->budget / row;
+    return INFL_OK;
+}
 
 static void destroy(void *self) {
     custom_source *source = self;
@@ -22,10 +35,12 @@ static void destroy(void *self) {
     infl_release(source);
 }
 
-infl_status infl_custom_source_create(void **out, const infl_custom_objective *custom, const double *theta) {
+infl_status infl_custom_source_create(void **out, const infl_custom_objective *custom, const double *theta,
+                                      size_t budget) {
     custom_source *source;
     INFL_ALLOCATE(source, 1);
     source->calls = *custom;
+    source->budget = budget;
     source->theta = infl_allocate(custom->n_parameters, sizeof *source->theta);
     if (source->theta == NULL) {
         infl_release(source);
@@ -39,7 +54,7 @@ infl_status infl_custom_source_create(void **out, const infl_custom_objective *c
 static infl_status clone(const void *self, int threads, void **out) {
     (void)threads; /* the callbacks decide */
     const custom_source *source = self;
-    return infl_custom_source_create(out, &source->calls, source->theta);
+    return infl_custom_source_create(out, &source->calls, source->theta, source->budget);
 }
 
 static infl_status get_parameters(const void *self, double *theta) {
@@ -98,10 +113,12 @@ static void take_fisher(const row_sums *sums, const double *gradients, size_t at
 static infl_status over_row_gradients(void *self, const size_t *rows, const row_sums *sums,
                                       void (*take)(const row_sums *, const double *, size_t, size_t)) {
     double *gradients;
+    size_t block;
     infl_status status = INFL_OK;
-    INFL_ALLOCATE(gradients, (sums->n_rows < ROWS_AT_ONCE ? sums->n_rows : ROWS_AT_ONCE) * sums->p);
-    for (size_t at = 0; at < sums->n_rows && status == INFL_OK; at += ROWS_AT_ONCE) {
-        size_t n = sums->n_rows - at < ROWS_AT_ONCE ? sums->n_rows - at : ROWS_AT_ONCE;
+    INFL_TRY(block_of(self, sums->n_rows, &block));
+    INFL_ALLOCATE(gradients, block * sums->p);
+    for (size_t at = 0; at < sums->n_rows && status == INFL_OK; at += block) {
+        size_t n = sums->n_rows - at < block ? sums->n_rows - at : block;
         status = row_gradients(self, rows + at, n, gradients);
         if (status == INFL_OK)
             take(sums, gradients, at, n);
@@ -143,7 +160,9 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
 
 static infl_status memory(const void *self, size_t n, size_t k, size_t *bytes) {
     (void)k;
-    *bytes = (n < ROWS_AT_ONCE ? n : ROWS_AT_ONCE) * ((const custom_source *)self)->calls.n_parameters * sizeof(double);
+    size_t rows;
+    INFL_TRY(block_of(self, n, &rows));
+    *bytes = rows * ((const custom_source *)self)->calls.n_parameters * sizeof(double);
     return INFL_OK;
 }
 

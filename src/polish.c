@@ -42,7 +42,7 @@ infl_status infl_polish_read_options(infl_polish_options *options, const infl_po
 static infl_status evaluate(polishing *s, point *at) {
     INFL_TRY(infl_objective_evaluate(s->objective, &at->value, at->gradient));
     at->norm = infl_norm(at->gradient, s->p);
-    return isfinite(at->value) && isfinite(at->norm) ? INFL_OK : INFL_E_NONFINITE;
+    return INFL_OK;
 }
 
 static void copy_point(point *to, const point *from, size_t p) {
@@ -73,23 +73,24 @@ static infl_status find_step(polishing *s, int *at_boundary) {
     size_t p = s->p, most = s->options.max_cg_iterations;
     if (most == 0)
         most = 2 * p;
-    /* Quadratic convergence, yet no more digits than keep CG out of the rounding of ∇R, where a singular Hessian has
-     * steps of any length to offer. */
+    /* Quadratic convergence, yet no more digits than keep CG out of the rounding of ∇R (ε‖H‖‖θ‖ at least, as θ is
+     * rounded), where a singular Hessian has steps of any length to offer. */
     double forcing = fmin(fmax(s->here.norm, 1e-3), 0.1);
     double target = fmax(forcing * s->here.norm, 0.1 * s->options.gradient_tolerance);
     memset(s->step, 0, p * sizeof *s->step);
     memcpy(s->residual, s->here.gradient, p * sizeof *s->residual);
     for (size_t i = 0; i < p; i++)
         s->direction[i] = -s->residual[i];
-    double rr = infl_dot(s->residual, s->residual, p);
+    double rr = infl_dot(s->residual, s->residual, p), length = infl_norm(s->here.theta, p), largest = 0.0;
     *at_boundary = 0;
     for (size_t iteration = 0; iteration < most; iteration++) {
         INFL_TRY(infl_objective_product(s->objective, INFL_HESSIAN, s->direction, 1, s->hd));
         double curvature = infl_dot(s->direction, s->hd, p);
-        if (!isfinite(curvature))
-            return infl_fail(INFL_E_NONFINITE, "infl_polish: a product with the Hessian is not finite");
         double ss = infl_dot(s->step, s->step, p), sd = infl_dot(s->step, s->direction, p);
         double dd = infl_dot(s->direction, s->direction, p);
+        largest = fmax(largest, curvature / dd);
+        if (iteration > 0 && sqrt(rr) <= DBL_EPSILON * largest * length)
+            return INFL_OK;
         double alpha = rr / curvature;
         if (!(curvature > 0.0) || !(ss + alpha * (2.0 * sd + alpha * dd) < s->radius * s->radius)) {
             to_boundary(s, ss, sd, dd);
@@ -164,10 +165,7 @@ static infl_status report(const infl_polish_options *options, size_t done) {
 static infl_status run(polishing *s, infl_train_result *result) {
     const infl_polish_options *o = &s->options;
     memcpy(s->here.theta, s->start, s->p * sizeof *s->start);
-    infl_status status = evaluate(s, &s->here);
-    if (status == INFL_E_NONFINITE)
-        return infl_fail(INFL_E_DIVERGED, "infl_polish: R or its gradient is not finite at the start");
-    INFL_TRY(status);
+    INFL_TRY(evaluate(s, &s->here));
     copy_point(&s->best, &s->here, s->p);
     s->radius = fmax(1.0, infl_norm(s->start, s->p));
     size_t iteration = 0, idle = 0;
@@ -188,6 +186,7 @@ static infl_status run(polishing *s, infl_train_result *result) {
             idle = improved(s) ? 0 : idle + 1;
         } else {
             idle += by_gradients != 0;
+            INFL_TRY(infl_objective_set_parameters(s->objective, s->here.theta));
         }
         if (idle >= PATIENCE || moved <= s->rounding * infl_norm(s->here.theta, s->p)) {
             reason = INFL_STOP_STALLED;

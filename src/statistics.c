@@ -62,13 +62,8 @@ static void centre(const double *values, size_t n, double *centred) {
         mean += centred[i];
     }
     mean /= (double)n;
-    double rest = 0.0;
-    for (size_t i = 0; i < n; i++) {
-        centred[i] -= mean;
-        rest += centred[i];
-    }
     for (size_t i = 0; i < n; i++)
-        centred[i] -= rest / (double)n;
+        centred[i] -= mean;
 }
 
 static infl_status pearson_of(const double *x, const double *y, size_t n, double *r) {

@@ -115,7 +115,7 @@ static void update_adam(size_t p, double rate, double beta1, double beta2, doubl
     }
 }
 
-/* In training, NaN and infinity mean that it ran away. */
+/* The objective takes no theta and gives no risk or gradient that is not finite: in training it then ran away. */
 static infl_status as_divergence(infl_status status, size_t steps, double learning_rate) {
     if (status != INFL_E_NONFINITE)
         return status;
@@ -130,19 +130,6 @@ static infl_status report(const infl_train_options *options, size_t done) {
     if (options->progress(options->progress_context, "train", done, options->steps) != 0)
         return infl_fail(INFL_E_CANCELLED, "infl_train: cancelled by progress after %zu of %zu steps", done,
                          options->steps);
-    return INFL_OK;
-}
-
-/* Looks every check_every steps whether to go on. *evaluated: the gradient over all rows is there already. */
-static infl_status look(training *t, int *reached, int *evaluated) {
-    *reached = *evaluated = 0;
-    if (!infl_all_finite(t->theta, t->p))
-        return INFL_E_NONFINITE;
-    if (t->options.gradient_tolerance == 0.0)
-        return INFL_OK;
-    INFL_TRY(infl_objective_evaluate(t->objective, NULL, t->gradient));
-    *reached = infl_norm(t->gradient, t->p) <= t->options.gradient_tolerance;
-    *evaluated = 1;
     return INFL_OK;
 }
 
@@ -166,12 +153,15 @@ static infl_status run(training *t, infl_train_result *result) {
     size_t step = 0, milestone = 0, report_every = o->steps < 100 ? 1 : o->steps / 100;
     infl_status status;
     for (; step < o->steps; step++) {
-        int reached = 0, evaluated = 0;
-        if (step % o->check_every == 0 && (status = look(t, &reached, &evaluated)) != INFL_OK)
-            return as_divergence(status, step, rate);
-        if (reached)
-            break;
-        if (!(evaluated && t->epoch == NULL) && (status = evaluate_step(t)) != INFL_OK)
+        int look = o->gradient_tolerance > 0.0 && step % o->check_every == 0;
+        if (look) {
+            if ((status = infl_objective_evaluate(t->objective, NULL, t->gradient)) != INFL_OK)
+                return as_divergence(status, step, rate);
+            if (infl_norm(t->gradient, t->p) <= o->gradient_tolerance)
+                break;
+        }
+        /* over all rows the look has found the step's gradient already */
+        if (!(look && t->epoch == NULL) && (status = evaluate_step(t)) != INFL_OK)
             return as_divergence(status, step, rate);
         for (; milestone < o->n_milestones && o->milestones[milestone] <= step; milestone++)
             rate *= o->decay_factor;
@@ -181,12 +171,9 @@ static infl_status run(training *t, infl_train_result *result) {
         if ((step + 1) % report_every == 0 && step + 1 < o->steps)
             INFL_TRY(report(o, step + 1));
     }
-    status = infl_objective_evaluate(t->objective, &value, t->gradient);
-    double norm = status == INFL_OK ? infl_norm(t->gradient, t->p) : 0.0;
-    if (status == INFL_OK && !(isfinite(value) && isfinite(norm) && infl_all_finite(t->theta, t->p)))
-        status = INFL_E_NONFINITE;
-    if (status != INFL_OK)
+    if ((status = infl_objective_evaluate(t->objective, &value, t->gradient)) != INFL_OK)
         return as_divergence(status, step, rate);
+    double norm = infl_norm(t->gradient, t->p);
     INFL_TRY(report(o, o->steps));
     *result = (infl_train_result){.value = value, .gradient_norm = norm, .steps = step, .reason = INFL_STOP_STEPS};
     if (o->gradient_tolerance > 0.0 && norm <= o->gradient_tolerance)

@@ -327,7 +327,7 @@ START_TEST(without_leaves_the_rest) {
         infl_dataset_destroy(rest);
     }
     assert_ok(infl_dataset_subset(&view, all, (size_t[]){6, 6, 4, 0}, 4));
-    assert_ok(infl_dataset_without(&rest, view, (size_t[]){3, 0, 3}, 3)); /* positions of the view; a repeat is harmless */
+    assert_ok(infl_dataset_without(&rest, view, (size_t[]){3, 0, 3}, 3)); /* positions; a repeat is harmless */
     ck_assert_uint_eq(infl_dataset_rows(rest), 2);
     ck_assert_uint_eq(source_of(rest, 0), 6);
     ck_assert_uint_eq(source_of(rest, 1), 4);

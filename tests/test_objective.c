@@ -56,11 +56,22 @@ static infl_status ask(infl_objective *objective, quantity which, const double *
     }
 }
 
+/* The ask failed with that status, and its sentence begins with the name of the function that was asked. */
+static void assert_refused(infl_status status, infl_status expected, quantity which) {
+    static const char *const names[] = {"evaluate", "losses", "row_gradients", "row_products", "weighted_gradients",
+                                        "product", "product", "product", "dense", "dense", "dense"};
+    char name[64];
+    snprintf(name, sizeof name, "infl_objective_%s:", names[which]);
+    ck_assert_msg(status == expected, "%s %s, not %s", name, infl_status_name(status), infl_status_name(expected));
+    ck_assert_msg(strncmp(infl_last_error(), name, strlen(name)) == 0, "%s left the sentence: %s", name,
+                  infl_last_error());
+}
+
 static problem *large_problem(infl_precision precision) {
     problem_options options = PROBLEM_OPTIONS_INIT;
     options.graph = REFERENCE_TANGLED;
-    options.n_rows = 1200;
-    options.width = 5;
+    options.n_rows = 2500; /* more chunks than there are sums side by side */
+    options.width = 4;
     options.activation = INFL_SOFTPLUS;
     options.decay = 0.01;
     options.precision = precision;
@@ -106,7 +117,7 @@ static size_t number_in(const char *sentence) {
     return most;
 }
 
-/* Asks an objective with this budget; it may refuse when it is made or when it is asked. */
+/* Asks an objective with this budget. */
 static infl_status ask_within(problem *q, size_t budget, int threads, quantity which, const double *vectors,
                               const double *weights, double *out) {
     infl_objective *objective = NULL;
@@ -114,9 +125,8 @@ static infl_status ask_within(problem *q, size_t budget, int threads, quantity w
     options.decay = q->options.decay;
     options.memory_budget = budget;
     options.threads = threads;
-    infl_status status = infl_objective_create(&objective, q->model, &q->loss, q->dataset, &options);
-    if (status == INFL_OK)
-        status = ask(objective, which, vectors, weights, out);
+    assert_ok(infl_objective_create(&objective, q->model, &q->loss, q->dataset, &options));
+    infl_status status = ask(objective, which, vectors, weights, out);
     infl_objective_destroy(objective);
     return status;
 }
@@ -139,21 +149,57 @@ START_TEST(test_budget) {
             infl_status status = ask_within(q, least, threads, which, vectors, weights, out);
             if (status == INFL_OK)
                 break;
-            ck_assert_msg(status == INFL_E_BUDGET, "%s: %s", infl_status_name(status), infl_last_error());
+            assert_refused(status, INFL_E_BUDGET, which);
             ck_assert(all_sentinel(out, size));
             size_t named = number_in(infl_last_error());
             ck_assert_msg(named > least, "a budget of %zu: %s", least, infl_last_error());
-            /* one sentence for making the objective, one for asking it */
-            ck_assert_msg(refusals < 2, "the named budget does not do: %s", infl_last_error());
+            ck_assert_msg(refusals < 1, "the named budget does not do: %s", infl_last_error());
             least = named;
         }
         ck_assert_msg(least > 1, "quantity %d takes no memory", i);
         assert_same_bits(out, unlimited, size, "quantity %d at the least budget", i);
-        infl_status status = ask_within(q, least - 1, threads, which, vectors, weights, out);
-        ck_assert_msg(status == INFL_E_BUDGET, "quantity %d: %zu bytes were not the least", i, least);
+        assert_refused(ask_within(q, least - 1, threads, which, vectors, weights, out), INFL_E_BUDGET, which);
         for (size_t budget = least + least / 3; budget < 20 * least; budget *= 2) {
             assert_ok(ask_within(q, budget, threads, which, vectors, weights, out));
             assert_same_bits(out, unlimited, size, "quantity %d within %zu bytes", i, budget);
+        }
+    }
+    problem_destroy(q);
+}
+END_TEST
+
+/* The library's own workspace for a risk of the caller's keeps to the budget as well. */
+START_TEST(test_custom_budget) {
+    static const quantity summed[] = {EVALUATION, ROW_PRODUCTS, WEIGHTED, PRODUCT_FISHER};
+    problem_options options = PROBLEM_OPTIONS_INIT;
+    options.n_rows = 40;
+    problem *q = problem_create(&options);
+    infl_custom_objective custom = reference_custom(q, NULL);
+    double *vectors = problem_normals(q, K * q->p, 1), *weights = problem_normals(q, K * q->n, 2);
+    for (size_t s = 0; s < sizeof summed / sizeof summed[0]; s++) {
+        size_t size = quantity_size(summed[s], q->n, q->p), budget = 1;
+        double *unlimited = problem_room(q, size), *out = problem_room(q, size);
+        fill_sentinel(out, size);
+        for (int pass = 0; pass < 3; pass++) {
+            infl_objective *objective = NULL;
+            infl_objective_options objective_options = INFL_OBJECTIVE_OPTIONS_INIT;
+            objective_options.memory_budget = pass == 0 ? 0 : budget;
+            assert_ok(infl_objective_create_custom(&objective, &custom, q->theta, &objective_options));
+            infl_status status = ask(objective, summed[s], vectors, weights, pass == 0 ? unlimited : out);
+            if (pass == 1) {
+                assert_refused(status, INFL_E_BUDGET, summed[s]);
+                ck_assert(all_sentinel(out, size));
+                budget = number_in(infl_last_error());
+            } else {
+                ck_assert_msg(status == INFL_OK, "%s", infl_last_error());
+            }
+            if (pass == 2) {
+                size_t bytes = 0;
+                assert_ok(infl_objective_memory(objective, 1, &bytes));
+                ck_assert_uint_le(bytes, budget);
+                assert_same_bits(out, unlimited, size, "quantity %d within %zu bytes", (int)summed[s], budget);
+            }
+            infl_objective_destroy(objective);
         }
     }
     problem_destroy(q);
@@ -290,7 +336,7 @@ START_TEST(test_custom_errors) {
     assert_ok(infl_objective_create_custom(&objective, &custom, q->theta, NULL));
     for (int i = 0; i < N_QUANTITIES; i++) {
         infl_status status = ask(objective, (quantity)i, vectors, weights, out);
-        ck_assert_msg(status == INFL_E_CALLBACK, "quantity %d: %s", i, infl_status_name(status));
+        assert_refused(status, INFL_E_CALLBACK, (quantity)i);
         ck_assert_msg(strstr(infl_last_error(), "471") != NULL, "quantity %d: %s", i, infl_last_error());
         ck_assert_msg(all_sentinel(out, room), "quantity %d changed its output", i);
     }
@@ -304,7 +350,7 @@ START_TEST(test_custom_errors) {
     static const quantity missing[] = {PRODUCT_HESSIAN, PRODUCT_GAUSS_NEWTON, DENSE_HESSIAN, DENSE_GAUSS_NEWTON};
     for (size_t i = 0; i < 4; i++) {
         infl_status status = ask(objective, missing[i], vectors, weights, out);
-        ck_assert_msg(status == INFL_E_UNSUPPORTED, "quantity %d: %s", (int)missing[i], infl_status_name(status));
+        assert_refused(status, INFL_E_UNSUPPORTED, missing[i]);
         ck_assert(all_sentinel(out, room));
     }
     assert_ok(ask(objective, PRODUCT_FISHER, vectors, weights, out)); /* from gradients alone */
@@ -413,7 +459,13 @@ START_TEST(test_without) {
         infl_dataset_destroy(rest);
         infl_model_destroy(model);
     }
+    /* a row named twice is removed once */
     infl_objective *copy = NULL;
+    size_t doubled[] = {3, 3};
+    assert_ok(infl_objective_without(&copy, q->objective, doubled, 2));
+    ck_assert_uint_eq(infl_objective_rows(copy), q->n - 1);
+    infl_objective_destroy(copy);
+    copy = NULL;
     double *a = problem_room(q, 1 + p), *b = problem_room(q, 1 + p);
     assert_ok(infl_objective_without(&copy, q->objective, NULL, 0));
     ck_assert_uint_eq(infl_objective_rows(copy), q->n);
@@ -651,8 +703,17 @@ START_TEST(test_nonfinite_results) {
         double *out = problem_room(q, size);
         fill_sentinel(out, size);
         infl_status status = ask(q->objective, (quantity)i, v, weights, out);
-        ck_assert_msg(status == INFL_E_NONFINITE, "quantity %d: %s", i, infl_status_name(status));
+        assert_refused(status, INFL_E_NONFINITE, (quantity)i);
         ck_assert_msg(all_sentinel(out, size), "quantity %d", i);
+    }
+    if (_i == INFL_F32) {
+        double *before = problem_room(q, p), *after = problem_room(q, p);
+        assert_ok(infl_objective_get_parameters(q->objective, before));
+        for (size_t j = 0; j < p; j++)
+            theta[j] = j == 1 ? 1e300 : 1.0;
+        assert_fails(INFL_E_NONFINITE, infl_objective_set_parameters(q->objective, theta));
+        assert_ok(infl_objective_get_parameters(q->objective, after));
+        assert_same_bits(before, after, p, "parameters beyond float");
     }
     problem_destroy(q);
 }
@@ -672,6 +733,7 @@ Suite *objective_suite(void) {
     add_case(suite, "objective/memory", test_memory, 1);
     add_case(suite, "objective/custom", test_custom, INFL_SMOOTHED_HINGE + 1);
     add_case(suite, "objective/custom/errors", test_custom_errors, 1);
+    add_case(suite, "objective/custom/budget", test_custom_budget, 1);
     add_case(suite, "objective/without", test_without, 1);
     add_case(suite, "objective/sharing", test_sharing, 1);
     add_case(suite, "objective/misfits", test_misfits, 1);

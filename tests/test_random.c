@@ -6,7 +6,7 @@
 #include "random.h"
 
 START_TEST(known_answers) {
-    /* Philox4x32-10 of the Random123 distribution; the key is the seed, the counter index and stream, low words first */
+    /* Philox4x32-10 of the Random123 distribution; key: the seed, counter: index and stream, low words first */
     ck_assert(infl_random_bits(0, 0, 0) == 0xe169c58d6627e8d5u);
     ck_assert(infl_random_bits(UINT64_MAX, UINT64_MAX, UINT64_MAX) == 0x41c83b0e408f276du);
     ck_assert(infl_random_bits(0x299f31d0a4093822u, 0x0370734413198a2eu, 0x85a308d3243f6a88u) == 0x94fdccebd16cfe09u);

@@ -24,7 +24,7 @@ static const char *const head =
     "set border 3 linewidth 1.2\n"
     "set tics nomirror out scale 0.7\n"
     "set grid linewidth 0.6 linetype 1 linecolor \"#e4e4e4\"\n"
-    "set key %s reverse Left samplen 2.5 spacing 1.15 noautotitle opaque noborder\n";
+    "set key %s reverse Left samplen 2.5 spacing 1.15 noautotitle opaque\n";
 
 static void write_series(FILE *file, const plot_series *series) {
     const char *colour = colours[series->colour % N_COLOURS];

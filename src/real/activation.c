@@ -80,14 +80,13 @@ static void backward(const infl_layer_call *c) {
             size_t at = (i * c->slots + s) * rows;
             const real *restrict dy = c->dy + at, *restrict x = c->x[0] + at;
             real *restrict dx = c->dx[0] + at;
-            if (!c->accumulate[0])
-                memset(dx, 0, rows * sizeof *dx);
-            if (c->mode == INFL_BACKWARD_SECOND && s > 0)
+            int tangent = c->mode == INFL_BACKWARD_SECOND && s > 0;
+            if (c->accumulate[0])
                 for (size_t b = 0; b < rows; b++)
-                    dx[b] += first[b] * dy[b] + second[b] * x[b] * dy0[b];
+                    dx[b] += first[b] * dy[b] + (tangent ? second[b] * x[b] * dy0[b] : 0);
             else
                 for (size_t b = 0; b < rows; b++)
-                    dx[b] += first[b] * dy[b];
+                    dx[b] = first[b] * dy[b] + (tangent ? second[b] * x[b] * dy0[b] : 0);
         }
     }
 }

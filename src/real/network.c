@@ -78,12 +78,10 @@ static size_t workspace_bytes(const infl_network *network, size_t rows, size_t k
     return counter.used;
 }
 
-static infl_workspace *workspace_init(void *memory, const infl_network *network, size_t rows, size_t k,
-                                      int row_gradients) {
-    arena block = {memory, 0};
-    infl_workspace *w = take(&block, 1, 1, 1, sizeof *w);
+static void workspace_init(infl_workspace *w, const infl_network *network, size_t rows, size_t k, int row_gradients) {
+    arena block = {(char *)w, 0};
+    take(&block, 1, 1, 1, sizeof *w);
     lay_out(&block, w, network, rows, k, row_gradients);
-    return w;
 }
 
 static node_arrays *output_node(const infl_workspace *w) { return &w->nodes[w->network->n_layers - 1]; }

@@ -1,0 +1,391 @@
+#include <time.h>
+
+#include "linear.h"
+
+enum { MAX_D = 8, MAX_N = 128 };
+
+static const infl_train_result untouched = {.value = SENTINEL, .steps = 77};
+
+/* θ of ridge regression without a row by Sherman & Morrison: A = XᵀX + (n−1)μD, A₋ᵢ = A − xxᵀ, b₋ᵢ = b − xy. */
+static void ridge_without(const linear_problem *l, size_t row, double *theta) {
+    size_t d = l->d;
+    double a[MAX_D * MAX_D] = {0}, b[MAX_D] = {0}, ax[MAX_D];
+    for (size_t j = 0; j < d; j++)
+        a[j * d + j] = l->mask[j] ? l->decay * (double)(l->n - 1) : 0.0;
+    for (size_t i = 0; i < l->n; i++) {
+        for (size_t j = 0; j < d; j++) {
+            b[j] += l->x[i * d + j] * l->y[i];
+            for (size_t k = 0; k < d; k++)
+                a[j * d + k] += l->x[i * d + j] * l->x[i * d + k];
+        }
+    }
+    const double *x = l->x + row * d;
+    for (size_t j = 0; j < d; j++)
+        b[j] -= x[j] * l->y[row];
+    memcpy(ax, x, d * sizeof *x);
+    linear_solve(a, ax, d);
+    memcpy(theta, b, d * sizeof *b);
+    linear_solve(a, theta, d);
+    double factor = linear_dot(x, theta, d) / (1.0 - linear_dot(x, ax, d));
+    for (size_t j = 0; j < d; j++)
+        theta[j] += factor * ax[j];
+}
+
+/* ∇R ≤ 1e-13 with λmin(H) ≥ 0.05 leaves θ wrong by less than 1e-11. */
+START_TEST(ridge_without_each_row) {
+    linear_problem l = linear_create(0, 30, 4, 0.1, 21), other = linear_create(0, 7, 4, 0.1, 22);
+    double optimum[4], changes[30 * 4], losses[30 * 3], expected[30 * 4], expected_losses[30 * 3], drift[4], drifts[3];
+    linear_minimise(&l, LINEAR_NO_ROW, optimum);
+    size_t test_rows[] = {6, 0, 3};
+    for (size_t i = 0; i < 30; i++) {
+        double theta[4];
+        ridge_without(&l, i, theta);
+        for (size_t j = 0; j < 4; j++)
+            expected[i * 4 + j] = theta[j] - optimum[j];
+        for (size_t t = 0; t < 3; t++)
+            expected_losses[i * 3 + t] =
+                linear_loss(&other, theta, test_rows[t]) - linear_loss(&other, optimum, test_rows[t]);
+    }
+    double elsewhere[4] = {9, 9, 9, 9}, scratch[4] = {-1, 2, 0, 1}, after[4];
+    infl_objective *train = linear_objective(&l, optimum, 2), *test = linear_objective(&other, elsewhere, 1);
+    infl_polish_options polish = INFL_POLISH_OPTIONS_INIT;
+    polish.gradient_tolerance = 1e-13;
+    infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
+    sgd.steps = 20;
+    infl_train_result results[30], control;
+    for (int variant = 0; variant < 4; variant++) {
+        infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
+        o.polish = &polish;
+        o.train = variant & 1 ? &sgd : NULL;
+        o.start = variant & 2 ? scratch : NULL;
+        o.subtract_control = variant != 3;
+        infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+        out.parameter_changes = changes;
+        out.loss_changes = losses;
+        out.results = results;
+        out.control_parameters = o.subtract_control ? drift : NULL;
+        out.control_losses = o.subtract_control ? drifts : NULL;
+        out.control_result = o.subtract_control ? &control : NULL;
+        assert_ok(infl_retrain_without(train, NULL, 0, test, test_rows, 3, &o, &out));
+        assert_close(changes, expected, 120, 1e-10, "parameters, variant %d", variant);
+        assert_close(losses, expected_losses, 90, 1e-10, "losses, variant %d", variant);
+        for (size_t i = 0; i < 30; i++) {
+            ck_assert_int_eq(results[i].reason, INFL_STOP_GRADIENT);
+            ck_assert_double_le(results[i].gradient_norm, 1e-13);
+        }
+        for (size_t j = 0; j < 4 && o.subtract_control; j++)
+            ck_assert_double_le(fabs(drift[j]), 1e-11);
+    }
+    /* the objectives keep their θ */
+    assert_ok(infl_objective_get_parameters(train, after));
+    ck_assert_mem_eq(after, optimum, sizeof after);
+    assert_ok(infl_objective_get_parameters(test, after));
+    ck_assert_mem_eq(after, elsewhere, sizeof after);
+    infl_objective_destroy(train);
+    infl_objective_destroy(test);
+    linear_destroy(&l);
+    linear_destroy(&other);
+}
+END_TEST
+
+START_TEST(control_at_a_polished_optimum_is_zero) {
+    linear_problem l = linear_create(1, 25, 4, 0.05, 5);
+    double theta[4] = {0}, drift[4], drifts[25];
+    infl_objective *train = linear_objective(&l, theta, 1);
+    infl_polish_options polish = INFL_POLISH_OPTIONS_INIT;
+    assert_ok(infl_polish(train, &polish, NULL));
+    infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
+    o.polish = &polish;
+    infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+    out.control_parameters = drift;
+    out.control_losses = drifts;
+    size_t row = 3;
+    assert_ok(infl_retrain_without(train, &row, 1, train, NULL, 0, &o, &out));
+    for (size_t j = 0; j < 4; j++)
+        ck_assert_double_eq(drift[j], 0.0);
+    for (size_t t = 0; t < 25; t++)
+        ck_assert_double_eq(drifts[t], 0.0);
+    infl_objective_destroy(train);
+    linear_destroy(&l);
+}
+END_TEST
+
+/* Short of the optimum a retraining drifts; everything must equal, to the bit, what the public pieces give by hand. */
+START_TEST(equals_training_by_hand) {
+    linear_problem l = linear_create(1, 25, 4, 0.05, 5);
+    double start[4] = {0.5, 0.1, -0.3, 0.2}, optimum[4], control[4], without[4], base[5], after[5], control_after[5];
+    double changes[8], losses[10], drift[4], drifts[5];
+    size_t rows[] = {7, 3}, test_rows[] = {0, 3, 7, 11, 24};
+    linear_minimise(&l, LINEAR_NO_ROW, optimum);
+    infl_objective *train = linear_objective(&l, start, 1), *copy;
+    infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
+    sgd.steps = 40;
+    sgd.batch = 6;
+    sgd.learning_rate = 0.05;
+    infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
+    o.train = &sgd;
+    o.threads = 2;
+    infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+    out.parameter_changes = changes;
+    out.loss_changes = losses;
+    out.control_parameters = drift;
+    out.control_losses = drifts;
+    assert_ok(infl_objective_losses(train, test_rows, 5, base));
+    assert_ok(infl_objective_without(&copy, train, NULL, 0));
+    assert_ok(infl_train(copy, &sgd, NULL));
+    assert_ok(infl_objective_get_parameters(copy, control));
+    assert_ok(infl_objective_losses(copy, test_rows, 5, control_after));
+    infl_objective_destroy(copy);
+    for (int variant = 0; variant < 3; variant++) {
+        /* from the present θ, or with the objective elsewhere, from there again */
+        o.subtract_control = variant > 0;
+        o.start = variant == 2 ? start : NULL;
+        if (variant == 2) {
+            assert_ok(infl_objective_set_parameters(train, optimum));
+            assert_ok(infl_objective_losses(train, test_rows, 5, base));
+        }
+        out.control_parameters = o.subtract_control ? drift : NULL;
+        out.control_losses = o.subtract_control ? drifts : NULL;
+        assert_ok(infl_retrain_without(train, rows, 2, train, test_rows, 5, &o, &out));
+        for (size_t i = 0; i < 2; i++) {
+            assert_ok(infl_objective_without(&copy, train, &rows[i], 1));
+            assert_ok(infl_objective_set_parameters(copy, start));
+            assert_ok(infl_train(copy, &sgd, NULL));
+            assert_ok(infl_objective_get_parameters(copy, without));
+            infl_objective_destroy(copy);
+            for (size_t j = 0; j < 4; j++)
+                ck_assert_double_eq(changes[i * 4 + j], without[j] - (o.subtract_control ? control[j] : start[j]));
+            assert_ok(infl_objective_without(&copy, train, NULL, 0));
+            assert_ok(infl_objective_set_parameters(copy, without));
+            assert_ok(infl_objective_losses(copy, test_rows, 5, after));
+            infl_objective_destroy(copy);
+            for (size_t t = 0; t < 5; t++)
+                ck_assert_double_eq(losses[i * 5 + t], after[t] - (o.subtract_control ? control_after[t] : base[t]));
+        }
+        const double *from = variant == 2 ? optimum : start;
+        for (size_t j = 0; j < 4 && o.subtract_control; j++)
+            ck_assert_double_eq(drift[j], control[j] - from[j]);
+        for (size_t t = 0; t < 5 && o.subtract_control; t++)
+            ck_assert_double_eq(drifts[t], control_after[t] - base[t]);
+    }
+    ck_assert_double_gt(fabs(drift[0]), 1e-3);
+    infl_objective_destroy(train);
+    linear_destroy(&l);
+}
+END_TEST
+
+typedef struct watch {
+    size_t calls, cancel_at, last_done, last_total;
+} watch;
+
+static int watch_progress(void *context, const char *stage, size_t done, size_t total) {
+    watch *w = context;
+    ck_assert_str_eq(stage, "retrain");
+    ck_assert_uint_ge(done, w->last_done);
+    w->last_done = done;
+    w->last_total = total;
+    return ++w->calls == w->cancel_at;
+}
+
+START_TEST(cancelling_changes_nothing) {
+    linear_problem l = linear_create(1, 12, 4, 0.05, 5);
+    double start[4] = {0.5, 0.1, -0.3, 0.2}, changes[48], losses[144], drift[4], after[4];
+    infl_train_result results[12];
+    infl_objective *train = linear_objective(&l, start, 1);
+    infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
+    sgd.steps = 2;
+    watch w = {0};
+    infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
+    o.train = &sgd;
+    o.threads = 2;
+    o.progress = watch_progress;
+    o.progress_context = &w;
+    infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+    out.parameter_changes = changes;
+    out.loss_changes = losses;
+    out.control_parameters = drift;
+    out.results = results;
+    assert_ok(infl_retrain_without(train, NULL, 0, train, NULL, 0, &o, &out));
+    ck_assert_uint_eq(w.last_done, 13);
+    ck_assert_uint_eq(w.last_total, 13);
+    size_t calls = w.calls;
+    for (size_t cancel_at = 1; cancel_at <= calls; cancel_at++) {
+        fill_sentinel(changes, 48);
+        fill_sentinel(losses, 144);
+        fill_sentinel(drift, 4);
+        results[0] = untouched;
+        w = (watch){.cancel_at = cancel_at};
+        assert_fails(INFL_E_CANCELLED, infl_retrain_without(train, NULL, 0, train, NULL, 0, &o, &out));
+        ck_assert_uint_eq(w.calls, cancel_at);
+        ck_assert(all_sentinel(changes, 48) && all_sentinel(losses, 144) && all_sentinel(drift, 4));
+        ck_assert_mem_eq(&results[0], &untouched, sizeof untouched);
+        assert_ok(infl_objective_get_parameters(train, after));
+        ck_assert_mem_eq(after, start, sizeof after);
+    }
+    infl_objective_destroy(train);
+    linear_destroy(&l);
+}
+END_TEST
+
+/* Fails for the training that lacks row 3 or row 8: for row 8 at once, and for row 3 when that has long been seen. */
+static int treacherous_gradients(void *context, const double *theta, const size_t *rows, size_t n, double *out) {
+    const linear_problem *l = context;
+    size_t sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += rows[i];
+    size_t all = l->n * (l->n - 1) / 2;
+    if (n + 1 == l->n && (all - sum == 3 || all - sum == 8)) {
+        if (all - sum == 3)
+            nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);
+        return 5;
+    }
+    return linear_row_gradients(context, theta, rows, n, out);
+}
+
+START_TEST(the_first_failing_row_is_named) {
+    linear_problem l = linear_create(1, 12, 4, 0.05, 5);
+    double start[4] = {0.5, 0.1, -0.3, 0.2}, changes[48], after[4];
+    infl_custom_objective custom = INFL_CUSTOM_OBJECTIVE_INIT;
+    custom.n_rows = l.n;
+    custom.n_parameters = l.d;
+    custom.context = &l;
+    custom.losses = linear_losses;
+    custom.row_gradients = treacherous_gradients;
+    infl_objective *train;
+    assert_ok(infl_objective_create_custom(&train, &custom, start, NULL));
+    infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
+    sgd.steps = 3;
+    infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
+    o.train = &sgd;
+    infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+    out.parameter_changes = changes;
+    fill_sentinel(changes, 48);
+    for (o.threads = 1; o.threads <= 5; o.threads++) {
+        assert_fails(INFL_E_CALLBACK, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &o, &out));
+        ck_assert_msg(strstr(infl_last_error(), "row 3") != NULL, "%s", infl_last_error());
+        ck_assert(all_sentinel(changes, 48));
+    }
+    assert_ok(infl_objective_get_parameters(train, after));
+    ck_assert_mem_eq(after, start, sizeof after);
+    infl_objective_destroy(train);
+    linear_destroy(&l);
+}
+END_TEST
+
+START_TEST(arguments) {
+    linear_problem l = linear_create(1, 12, 4, 0.05, 5), narrow = linear_create(1, 12, 3, 0.05, 5);
+    linear_problem single = linear_create(1, 1, 4, 0.05, 5);
+    double start[4] = {0.5, 0.1, -0.3, 0.2}, changes[48], losses[48], drift[4];
+    infl_objective *train = linear_objective(&l, start, 1), *other = linear_objective(&narrow, start, 1);
+    infl_objective *one = linear_objective(&single, start, 1);
+    infl_polish_options polish = INFL_POLISH_OPTIONS_INIT;
+    infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
+    infl_retrain_options good = INFL_RETRAIN_OPTIONS_INIT, o;
+    good.polish = &polish;
+    infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+    out.parameter_changes = changes;
+    fill_sentinel(changes, 48);
+    size_t row = 12;
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(NULL, NULL, 0, NULL, NULL, 0, &good, &out));
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &good, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, NULL, &out));
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, &row, 1, NULL, NULL, 0, &good, &out));
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, train, &row, 1, &good, &out));
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, other, NULL, 0, &good, &out));
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(one, NULL, 0, NULL, NULL, 0, &good, &out));
+    o = good;
+    o.threads = -1;
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &o, &out));
+    o = good;
+    o.start = (const double[]){0, NAN, 0, 0};
+    assert_fails(INFL_E_NONFINITE, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &o, &out));
+    o = good;
+    o.train = &sgd;
+    sgd.learning_rate = -1.0;
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &o, &out));
+    polish.gradient_tolerance = -1.0;
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &good, &out));
+    polish.gradient_tolerance = 1e-10;
+    out.loss_changes = losses;
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &good, &out));
+    out.loss_changes = NULL;
+    out.control_parameters = drift;
+    o = good;
+    o.subtract_control = 0;
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &o, &out));
+    ck_assert(all_sentinel(changes, 48));
+    infl_objective_destroy(train);
+    infl_objective_destroy(other);
+    infl_objective_destroy(one);
+    linear_destroy(&l);
+    linear_destroy(&narrow);
+    linear_destroy(&single);
+}
+END_TEST
+
+/* A small network on Iris: the same bits for any number of threads, of retraining and of the objective. */
+START_TEST(networks_retrain_to_the_same_bits) {
+    enum { P = 4 * 3 + 3 + 3 * 3 + 3, M = 4, T = 6 };
+    double changes[2][M * P], losses[2][M * T], drift[2][P];
+    size_t rows[M] = {70, 0, 133, 149}, test_rows[T] = {1, 50, 77, 100, 133, 148}, units[] = {3, 3};
+    infl_dataset *raw, *dataset;
+    infl_model *model;
+    infl_objective *objective;
+    assert_ok(infl_dataset_iris(&raw));
+    assert_ok(infl_dataset_standardise(&dataset, raw, NULL));
+    infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
+    infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
+    options.decay = 0.01;
+    infl_train_options adam = INFL_TRAIN_OPTIONS_INIT;
+    adam.learning_rate = 0.02;
+    adam.steps = 60;
+    adam.batch = 40;
+    infl_polish_options polish = INFL_POLISH_OPTIONS_INIT;
+    polish.max_iterations = 4;
+    const int threads[] = {1, 2, 5};
+    for (size_t t = 0; t < 3; t++) {
+        size_t slot = t > 0;
+        assert_ok(infl_model_create_mlp(&model, (infl_precision)_i, 4, units, 2, INFL_TANH, INFL_INIT_GLOROT, 3));
+        options.threads = threads[2 - t];
+        assert_ok(infl_objective_create(&objective, model, &loss, dataset, &options));
+        ck_assert_uint_eq(infl_objective_parameters(objective), P);
+        infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
+        o.train = &adam;
+        o.polish = &polish;
+        o.threads = threads[t];
+        infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+        out.parameter_changes = changes[slot];
+        out.loss_changes = losses[slot];
+        out.control_parameters = drift[slot];
+        assert_ok(infl_retrain_without(objective, rows, M, objective, test_rows, T, &o, &out));
+        if (slot == 1) {
+            assert_same_bits(changes[1], changes[0], M * P, "%d threads", threads[t]);
+            assert_same_bits(losses[1], losses[0], M * T, "%d threads", threads[t]);
+            assert_same_bits(drift[1], drift[0], P, "%d threads", threads[t]);
+        }
+        infl_objective_destroy(objective);
+        infl_model_destroy(model);
+    }
+    infl_dataset_destroy(dataset);
+    infl_dataset_destroy(raw);
+}
+END_TEST
+
+static void add(Suite *suite, const char *path, const TTest *test, int from, int to) {
+    TCase *tcase = tcase_create(path);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, test, from, to);
+    suite_add_tcase(suite, tcase);
+}
+
+Suite *evaluation_suite(void) {
+    Suite *suite = suite_create("evaluation");
+    add(suite, "evaluation/ridge", ridge_without_each_row, 0, 1);
+    add(suite, "evaluation/control", control_at_a_polished_optimum_is_zero, 0, 1);
+    add(suite, "evaluation/by-hand", equals_training_by_hand, 0, 1);
+    add(suite, "evaluation/cancelling", cancelling_changes_nothing, 0, 1);
+    add(suite, "evaluation/error", the_first_failing_row_is_named, 0, 1);
+    add(suite, "evaluation/arguments", arguments, 0, 1);
+    add(suite, "evaluation/network/threads", networks_retrain_to_the_same_bits, 0, 2);
+    return suite;
+}
