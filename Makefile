@@ -159,8 +159,8 @@ examples: $(EXAMPLE_PROGRAMS)
 demo: all ## train on Iris, attribute, retrain, compare: pictures and tables in build/iris
 	$(BUILD)/examples/iris --preset demo --out $(BUILD)/iris
 
-bench: all $(BENCH_PROGRAMS) ## measure
-	scripts/bench
+bench: all $(BENCH_PROGRAMS) ## measure against PyTorch, into build/bench.json
+	bench/run $(BUILD)/bench/ours $(BUILD)/bench.json
 
 # ---- tests
 
@@ -198,7 +198,7 @@ check-sanitize: ## the tests under the address and undefined behaviour sanitizer
 	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
 
 check-valgrind: $(TEST_PROGRAM) ## the tests under valgrind, with a check for leaks
-	CK_FORK=no OMP_NUM_THREADS=2 valgrind --quiet --error-exitcode=99 --leak-check=full \
+	CK_FORK=no OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive valgrind --quiet --error-exitcode=99 --leak-check=full \
 	    --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect $(TEST_PROGRAM) $(TEST)
 
 # ---- installation

@@ -468,7 +468,7 @@ typedef struct infl_lanczos_options {
 /*
  * The k largest eigenvalues of C + λI in descending order (largest = 1) or the k smallest in ascending order
  * (largest = 0), matrix-free by Lanczos with full reorthogonalisation (Parlett 1998). eigenvectors: k×p or NULL;
- * residuals: k numbers ‖Av − θv‖ or NULL. A multiple eigenvalue is found at least once. INFL_E_UNCONVERGED when the
+ * residuals: k numbers ‖Av − θv‖, measured with k more products, or NULL. A multiple eigenvalue is found at least once. INFL_E_UNCONVERGED when the
  * budget ran out (the message says how far it came).
  */
 INFL_API infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int largest,
@@ -501,11 +501,11 @@ typedef struct infl_inverse_options {
     double cutoff;           /* of the eigenvalue policies, relative to max|e|; ≥ 0                                */
     double tolerance;        /* CG, LiSSA: converged when ‖b − (C+λI)x‖ ≤ tolerance·‖b‖                            */
     size_t max_iterations;   /* CG: 0 means 10·p; LiSSA: the depth of a repeat, 0 means 5000                       */
-    int accept_unconverged;  /* 0: INFL_E_UNCONVERGED when the budget runs out; 1: the best iterate, with
-                                converged = 0 in its report                                                        */
+    int accept_unconverged;  /* 0: INFL_E_UNCONVERGED when the budget runs out (exact methods: when rounding left a
+                                residual above 1e-3); 1: the best iterate, with converged = 0 in its report        */
     double lissa_scale;      /* s > λmax(C_S + λI)/2; 0: 1.1 × the largest eigenvalue found by power iteration,
                                 raised until single batches do not exceed it                                       */
-    size_t lissa_batch;      /* rows in S; 0: all rows (deterministic)                                             */
+    size_t lissa_batch;      /* rows in S, ≤ n; 0: all rows (deterministic). A curvature without rows uses itself  */
     size_t lissa_repeats;    /* independent recursions, averaged; ≥ 1                                              */
     size_t lissa_check;      /* iterations between two looks at divergence and at the residual; 0: 50              */
     uint64_t seed;           /* of LiSSA's batches                                                                 */
@@ -577,7 +577,8 @@ INFL_API infl_status infl_influence_norms(infl_influence *influence, const size_
 
 /*
  * I(z, z_t): scores is n_test×n_train (rows NULL: all). test: an objective at the same θ (another dataset, another loss
- * if wished; its decay plays no part). One solve a test row; reports: n_test or NULL.
+ * if wished; its decay plays no part); INFL_E_ARGUMENT where its θ is another. One solve a test row; reports: n_test
+ * or NULL.
  */
 INFL_API infl_status infl_influence_scores(infl_influence *influence, infl_objective *test, const size_t *test_rows,
                                            size_t n_test, const size_t *train_rows, size_t n_train, double *scores,
@@ -678,13 +679,14 @@ INFL_API infl_status infl_polish(infl_objective *objective, const infl_polish_op
 
 typedef struct infl_retrain_options {
     size_t size;
-    const infl_train_options *train;   /* how to retrain; NULL: no optimiser steps (polish only)                   */
-    const infl_polish_options *polish; /* afterwards; NULL: none                                                   */
+    const infl_train_options *train;   /* how to retrain; NULL: no optimiser steps (polish only). Its progress is
+                                          not called: `progress` below is                                          */
+    const infl_polish_options *polish; /* afterwards, likewise; NULL: none. One of the two is needed               */
     const double *start;               /* p numbers to start from ("from scratch": the initial θ); NULL: the
                                           objective's present θ ("from the optimum")                               */
     int subtract_control;              /* 1: the same retraining with nothing removed is run too, and subtracted   */
     int threads;                       /* over rows; 0: as many as OpenMP offers                                   */
-    infl_progress_fn progress;         /* stage "retrain", in rows                                                 */
+    infl_progress_fn progress;         /* stage "retrain", in rows (the control run counts as one)                  */
     void *progress_context;
 } infl_retrain_options;
 #define INFL_RETRAIN_OPTIONS_INIT {sizeof(infl_retrain_options), NULL, NULL, NULL, 1, 0, NULL, NULL}

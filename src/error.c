@@ -31,6 +31,12 @@ infl_status infl_fail(infl_status status, const char *format, ...) {
     return status;
 }
 
+infl_status infl_in_name_of(const char *function, infl_status status) {
+    if (status == INFL_OK || strncmp(last_error, function, strlen(function)) == 0)
+        return status;
+    return infl_fail(status, "%s: %s", function, last_error);
+}
+
 infl_status infl_read_options(void *options, size_t known, const void *given, const char *function, const char *name) {
     if (given == NULL)
         return INFL_OK;

@@ -25,6 +25,9 @@ infl_status infl_fail(infl_status status, const char *format, ...);
             return infl_fail(INFL_E_ARGUMENT, "%s: %s is NULL", __func__, #pointer);                                   \
     } while (0)
 
+/* A failure deep inside, said in the name of the public function that was called. */
+infl_status infl_in_name_of(const char *function, infl_status status);
+
 /*
  * Reads an options struct of any version of the header: `known` bytes of defaults stand in `options` and are
  * overwritten by what the caller's struct (its size in its first member) has. given may be NULL. A larger struct, of a

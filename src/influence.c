@@ -24,8 +24,8 @@ infl_status infl_influence_create(infl_influence **out, infl_objective *train, i
     if (o.decay_in_gradient != INFL_DECAY_DEFAULT && o.decay_in_gradient != INFL_DECAY_EXCLUDED &&
         o.decay_in_gradient != INFL_DECAY_INCLUDED)
         return infl_fail(INFL_E_ARGUMENT,
-                         "%s: decay_in_gradient is %d; INFL_DECAY_DEFAULT, _EXCLUDED or _INCLUDED is expected", __func__,
-                         (int)o.decay_in_gradient);
+                         "%s: decay_in_gradient is %d; INFL_DECAY_DEFAULT, _EXCLUDED or _INCLUDED is expected",
+                         __func__, (int)o.decay_in_gradient);
     if (infl_inverse_size(inverse) != train->n_parameters)
         return infl_fail(INFL_E_ARGUMENT, "%s: inverse is of %zu parameters, but train has %zu", __func__,
                          infl_inverse_size(inverse), train->n_parameters);
@@ -95,7 +95,8 @@ static infl_status solve_rows(infl_influence *influence, const size_t *rows, siz
     infl_status status;
     INFL_ALLOCATE_OR_OUT(chosen, block);
     INFL_ALLOCATE_OR_OUT(pull, p);
-    if ((status = new_matrix(&gradients, block, p)) != INFL_OK || (status = new_matrix(&solutions, block, p)) != INFL_OK)
+    if ((status = new_matrix(&gradients, block, p)) != INFL_OK ||
+        (status = new_matrix(&solutions, block, p)) != INFL_OK)
         goto out;
     if (with_decay && (status = decay_gradient(influence->train, pull)) != INFL_OK)
         goto out;
@@ -227,7 +228,7 @@ static infl_status check_test(const infl_influence *influence, infl_objective *t
     for (size_t i = 0; i < p; i++) {
         if (theta[i] != theta_test[i]) {
             status = infl_fail(INFL_E_ARGUMENT,
-                               "%s: test is at another theta than train (parameter %zu: %g and %g); the same is expected",
+                               "%s: test is at another theta than train (parameter %zu: %.17g and %.17g)",
                                function, i, theta_test[i], theta[i]);
             goto out;
         }

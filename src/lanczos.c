@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "blame.h"
 #include "curvature.h"
 #include "dense.h"
 #include "memory.h"

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "blame.h"
 #include "chunks.h"
 #include "memory.h"
 #include "network.h"

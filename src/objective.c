@@ -5,7 +5,6 @@
 #include <omp.h>
 #include <string.h>
 
-#include "blame.h"
 #include "chunks.h"
 #include "dense.h"
 #include "memory.h"

@@ -113,7 +113,7 @@ static void take_fisher(const row_sums *sums, const double *gradients, size_t at
 static infl_status over_row_gradients(void *self, const size_t *rows, const row_sums *sums,
                                       void (*take)(const row_sums *, const double *, size_t, size_t)) {
     double *gradients;
-    size_t block;
+    size_t block = 0;
     infl_status status = INFL_OK;
     INFL_TRY(block_of(self, sums->n_rows, &block));
     INFL_ALLOCATE(gradients, block * sums->p);
@@ -160,7 +160,7 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
 
 static infl_status memory(const void *self, size_t n, size_t k, size_t *bytes) {
     (void)k;
-    size_t rows;
+    size_t rows = 0;
     INFL_TRY(block_of(self, n, &rows));
     *bytes = rows * ((const custom_source *)self)->calls.n_parameters * sizeof(double);
     return INFL_OK;

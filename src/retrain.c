@@ -1,9 +1,5 @@
 /* Leave-one-out ground truth: removes a row, retrains, compares; rows in parallel, each on one thread. */
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-#include <omp.h>
 
 #include "dense.h"
 #include "memory.h"

@@ -14,7 +14,7 @@
 
 enum { LINEAR_NO_ROW = 1 << 30 };
 
-/* ℓ_i = ½(x_iᵀθ − y_i)², or log(1 + exp(−y_i x_iᵀθ)) with y_i = ±1. The last feature is 1 and its weight not decayed. */
+/* ℓ_i = ½(x_iᵀθ − y_i)², or log(1 + exp(−y_i x_iᵀθ)) with y_i = ±1. The last feature is 1, its weight not decayed. */
 typedef struct linear_problem {
     int logistic;
     size_t n, d;

@@ -12,8 +12,7 @@ typedef struct fixture {
     infl_objective *train, *test;
     infl_curvature *curvature;
     infl_inverse *inverse;
-    double gradients[N * D], solutions[N * D]; /* ∇ℓ_i and C⁻¹∇ℓ_i, by Gaussian elimination */
-    double pull[D], test_gradients[T * D];     /* μDθ, ∇ℓ(z_t) */
+    double gradients[N * D], test_gradients[T * D], pull[D]; /* ∇ℓ_i, ∇ℓ(z_t), μDθ, written out by hand */
 } fixture;
 
 /* Even kinds are custom objectives, odd ones a network of one dense layer; 0, 1 ridge and 2, 3 logistic regression. */
@@ -66,6 +65,10 @@ static void by_hand(const fixture *f, size_t row, int included, double *gradient
     linear_solve(f->hessian, solution, D);
 }
 
+static const double *test_gradient(const fixture *f, const size_t *test_rows, size_t t) {
+    return f->test_gradients + (test_rows == NULL ? t : test_rows[t]) * D;
+}
+
 static void assert_reports(const infl_solve_report *reports, size_t n) {
     for (size_t i = 0; i < n; i++) {
         ck_assert_int_eq(reports[i].converged, 1);
@@ -96,12 +99,12 @@ static void check_closed_forms(int kind, infl_decay_in_gradient decay, size_t bl
         for (size_t j = 0; j < D; j++)
             parameters[i * D + j] = -x[j];
         for (size_t t = 0; t < n_test; t++)
-            scores[t * n + i] = -linear_dot(f->test_gradients + (test_rows == NULL ? t : test_rows[t]) * D, x, D);
+            scores[t * n + i] = -linear_dot(test_gradient(f, test_rows, t), x, D);
         by_hand(f, row, in_removal, g, x);
         for (size_t j = 0; j < D; j++)
             removal[i * D + j] = scale * x[j];
         for (size_t t = 0; t < n_test; t++)
-            losses[t * n + i] = scale * linear_dot(f->test_gradients + (test_rows == NULL ? t : test_rows[t]) * D, x, D);
+            losses[t * n + i] = scale * linear_dot(test_gradient(f, test_rows, t), x, D);
     }
     static double out[T * N > N * D ? T * N : N * D];
     infl_solve_report reports[N];

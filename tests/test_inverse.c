@@ -324,12 +324,12 @@ START_TEST(test_singular) {
 }
 END_TEST
 
-/* CLIP, ABSOLUTE and PSEUDO by their formulas. */
+/* CLIP, ABSOLUTE and PSEUDO by their formulas; the largest magnitude is a positive eigenvalue's, then a negative's. */
 START_TEST(test_policies) {
     enum { P = 12 };
     double values[P], *b = spectral_normals(2 * P, 6), x[2 * P], truth[2 * P], damping = 0.125, largest = 0;
     for (size_t i = 0; i < P; i++) {
-        values[i] = i == 3 ? -damping : i == 4 ? 1e-9 - damping : 3 * cos(2.5 * (double)i);
+        values[i] = i == 3 ? -damping : i == 4 ? 1e-9 - damping : (_i == 0 ? 3 : -3) * cos(2.5 * (double)i);
         largest = fmax(largest, fabs(values[i] + damping));
     }
     spectral a = spectral_create(values, P, 10);
@@ -690,10 +690,13 @@ START_TEST(test_lissa_batches) {
         }
         assert_ok(create_and_solve(curvature, &m.options, b, again, NULL));
         assert_same_bits(x, again, p, "batch %zu, the same seed", settings[i].batch);
-        m.options.seed = 99;
-        assert_ok(create_and_solve(curvature, &m.options, b, again, NULL));
-        ck_assert(memcmp(x, again, p * sizeof *x) != 0);
     }
+    m.options.lissa_scale = 3; /* given, so that the batches alone can make a difference */
+    assert_ok(create_and_solve(curvature, &m.options, b, x, NULL));
+    m.options.seed = 99;
+    assert_ok(create_and_solve(curvature, &m.options, b, again, NULL));
+    ck_assert_msg(memcmp(x, again, p * sizeof *x) != 0, "seeds 4 and 99 give the same");
+    m.options.lissa_scale = 0;
     ck_assert_msg(errors[1] < errors[0] && errors[2] < errors[0] && errors[3] < errors[1] && errors[3] < errors[2] &&
                       errors[3] < 0.03, "errors %g, %g, %g, %g", errors[0], errors[1], errors[2], errors[3]);
     /* a loose tolerance is reached by batches, and a repeat then ends at its look */
@@ -726,7 +729,7 @@ Suite *inverse_suite(void) {
     add(suite, "inverse/refusal/singular", test_singular, 4);
     add(suite, "inverse/refusal/arguments", test_arguments, 1);
     add(suite, "inverse/refusal/unconverged", test_unconverged, 2);
-    add(suite, "inverse/eigen/policies", test_policies, 1);
+    add(suite, "inverse/eigen/policies", test_policies, 2);
     add(suite, "inverse/cg/iterations", test_cg_iterations, 1);
     add(suite, "inverse/lissa/scale", test_lissa_scale, 1);
     add(suite, "inverse/lissa/batches", test_lissa_batches, 1);

@@ -75,7 +75,11 @@ static const struct {
     double momentum;
     int nesterov;
 } optimisers[] = {
-    {"plain", INFL_SGD, 0.0, 0}, {"momentum", INFL_SGD, 0.8, 0}, {"nesterov", INFL_SGD, 0.8, 1}, {"adam", INFL_ADAM, 0, 0}};
+    {"plain", INFL_SGD, 0.0, 0},
+    {"momentum", INFL_SGD, 0.8, 0},
+    {"nesterov", INFL_SGD, 0.8, 1},
+    {"adam", INFL_ADAM, 0.0, 0},
+};
 
 /* Rounding of 30 steps of size O(1) each on sums of 11 rows: 30·11·ε ≈ 1e-13. */
 START_TEST(every_step_is_pytorchs) {
@@ -252,6 +256,13 @@ START_TEST(a_batch_is_the_mean_over_its_rows) {
             theta[j] -= 0.1 * gradient[j];
     }
     assert_close(found, theta, 3, 1e-14, "six batches");
+    /* a look at the gradient over all rows is no part of the step */
+    assert_ok(infl_objective_set_parameters(objective, start));
+    o.gradient_tolerance = 1e-12;
+    o.check_every = 1;
+    assert_ok(infl_train(objective, &o, NULL));
+    assert_ok(infl_objective_get_parameters(objective, theta));
+    ck_assert_mem_eq(theta, found, sizeof found);
     infl_objective_destroy(objective);
     linear_destroy(&l);
 }
@@ -442,7 +453,16 @@ START_TEST(polish_finds_the_optimum) {
 END_TEST
 
 /* One "row" whose loss is a function of its own; the kind is the context. */
-typedef enum shape { DOUBLE_WELL, SLOPE, HIGH, VALLEY, CLIFF } shape;
+typedef enum shape { DOUBLE_WELL, SLOPE, HIGH, VALLEY, CLIFF, BOWL, NOISY } shape;
+
+/* ±1e-9, another for every x, as rounding in low precision would have it */
+static double noise(double x) {
+    uint64_t state;
+    memcpy(&state, &x, sizeof state);
+    return 2e-9 * linear_uniform(&state) - 1e-9;
+}
+
+static double least_norm; /* of all gradients that NOISY gave */
 
 static double bump(double x) { return x * x - 1.0; }
 
@@ -454,6 +474,8 @@ static int shape_losses(void *context, const double *t, const size_t *rows, size
         case SLOPE: losses[i] = 3 * t[0] - t[1]; break;
         case HIGH: losses[i] = 1e8 + 0.25 * pow(t[0], 4) + 0.5 * t[0] * t[0] + 50 * (t[1] - 2) * (t[1] - 2); break;
         case VALLEY: losses[i] = 100 * (t[1] - t[0] * t[0]) * (t[1] - t[0] * t[0]) + (1 - t[0]) * (1 - t[0]); break;
+        case BOWL: losses[i] = 0.5 * t[0] * t[0] + t[1] * t[1]; break;
+        case NOISY: losses[i] = 1.0 + 0.5 * t[0] * t[0] + t[1] * t[1]; break;
         case CLIFF: losses[i] = exp(t[0]) - t[0] + 0.5 * (t[1] - 2000) * (t[1] - 2000); break;
         }
     }
@@ -468,6 +490,11 @@ static int shape_gradients(void *context, const double *t, const size_t *rows, s
         case DOUBLE_WELL: g[0] = t[0] * bump(t[0]), g[1] = t[1] - 2; break;
         case SLOPE: g[0] = 3, g[1] = -1; break;
         case HIGH: g[0] = t[0] * t[0] * t[0] + t[0], g[1] = 100 * (t[1] - 2); break;
+        case BOWL: g[0] = t[0], g[1] = 2 * t[1]; break;
+        case NOISY:
+            g[0] = t[0] + noise(t[0]), g[1] = 2 * t[1] + noise(t[1]);
+            least_norm = fmin(least_norm, hypot(g[0], g[1]));
+            break;
         case CLIFF: g[0] = exp(t[0]) - 1, g[1] = t[1] - 2000; break;
         case VALLEY:
             g[0] = -400 * t[0] * (t[1] - t[0] * t[0]) - 2 * (1 - t[0]);
@@ -487,6 +514,8 @@ static int shape_products(void *context, const double *t, const size_t *rows, si
         case DOUBLE_WELL: a = 3 * t[0] * t[0] - 1, c = 1; break;
         case SLOPE: break;
         case HIGH: a = 3 * t[0] * t[0] + 1, c = 100; break;
+        case NOISY:
+        case BOWL: a = 1, c = 2; break;
         case CLIFF: a = exp(t[0]), c = 1; break;
         case VALLEY: a = 1200 * t[0] * t[0] - 400 * t[1] + 2, b = -400 * t[0], c = 200; break;
         }
@@ -519,7 +548,8 @@ static void polish_shape(shape kind, double a, double b, double tolerance, doubl
     /* what is reported is of the θ left behind, and no worse than the start */
     assert_ok(infl_objective_evaluate(objective, &value, gradient));
     ck_assert_double_eq(result->value, value);
-    ck_assert_double_eq_tol(result->gradient_norm, hypot(gradient[0], gradient[1]), 1e-14 * fmin(1.0, result->gradient_norm) + 1e-300);
+    double norm = hypot(gradient[0], gradient[1]);
+    ck_assert_double_le(fabs(result->gradient_norm - norm), 1e-14 * norm);
     ck_assert_double_le(value, before);
     infl_objective_destroy(objective);
 }
@@ -539,6 +569,33 @@ START_TEST(polish_leaves_a_saddle) {
     ck_assert_double_eq_tol(theta[0], 1.0, 1e-9);
     ck_assert_double_eq_tol(theta[1], 1.0, 1e-9);
     ck_assert_uint_lt(result.steps, 45);
+}
+END_TEST
+
+/* A quadratic is its own model, and the first radius ‖θ‖ reaches its minimum. */
+START_TEST(polish_of_a_distant_quadratic) {
+    double theta[2];
+    infl_train_result result;
+    polish_shape(BOWL, 0.0, 0.0, 1e-12, theta, &result);
+    ck_assert_uint_eq(result.steps, 0);
+    polish_shape(BOWL, 1e5, -1e5, 1e-12, theta, &result);
+    ck_assert_int_eq(result.reason, INFL_STOP_GRADIENT);
+    ck_assert_uint_le(result.steps, 4);
+}
+END_TEST
+
+/* Below the noise of the gradient nothing is to be had: it ends soon, and with about the best that it saw. */
+START_TEST(polish_ends_in_noise) {
+    double theta[2];
+    infl_train_result result;
+    for (int i = 1; i <= 20; i++) {
+        least_norm = INFINITY;
+        polish_shape(NOISY, 0.1 * i, 1.0, 1e-14, theta, &result);
+        ck_assert_int_eq(result.reason, INFL_STOP_STALLED);
+        ck_assert_msg(result.gradient_norm <= 1.5 * least_norm, "start %d: %g, but %g was seen", i,
+                      result.gradient_norm, least_norm);
+        ck_assert_msg(result.steps < 20, "start %d: %zu", i, result.steps);
+    }
 }
 END_TEST
 
@@ -620,12 +677,13 @@ START_TEST(polish_keeps_out_of_the_kernel) {
 END_TEST
 
 static infl_objective *iris_objective(infl_model **model, infl_precision precision, infl_activation activation,
-                                      double decay, int threads) {
+                                      size_t depth, uint64_t seed, double decay, int threads) {
     infl_dataset *raw, *dataset;
     assert_ok(infl_dataset_iris(&raw));
     assert_ok(infl_dataset_standardise(&dataset, raw, NULL));
-    size_t units[] = {5, 3};
-    assert_ok(infl_model_create_mlp(model, precision, 4, units, 2, activation, INFL_INIT_GLOROT, 3));
+    size_t units[3] = {5, 5, 5};
+    units[depth] = 3;
+    assert_ok(infl_model_create_mlp(model, precision, 4, units, depth + 1, activation, INFL_INIT_GLOROT, seed));
     infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
     infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
     options.decay = decay;
@@ -644,7 +702,7 @@ START_TEST(networks_train_to_the_same_bits) {
     const int threads[] = {1, 2, 5};
     for (size_t t = 0; t < 3; t++) {
         infl_model *model;
-        infl_objective *objective = iris_objective(&model, (infl_precision)_i, INFL_TANH, 0.005, threads[t]);
+        infl_objective *objective = iris_objective(&model, (infl_precision)_i, INFL_TANH, 1, 3, 0.005, threads[t]);
         infl_train_options o = INFL_TRAIN_OPTIONS_INIT;
         o.learning_rate = 0.02;
         o.steps = 300;
@@ -668,13 +726,18 @@ END_TEST
 /* In single precision R is blind below 1e-7 of itself, and θ moves by whole units in the last place. */
 START_TEST(polish_reaches_single_precision) {
     const infl_activation smooth[] = {INFL_TANH, INFL_SIGMOID, INFL_SOFTPLUS, INFL_GELU};
-    for (size_t i = 0; i < 4; i++) {
+    infl_train_options o = INFL_TRAIN_OPTIONS_INIT;
+    o.steps = 500;
+    o.learning_rate = 0.01;
+    for (size_t i = 0; i < 16; i++) {
         infl_model *model;
-        infl_objective *objective = iris_objective(&model, INFL_F32, smooth[i], 0.005, 1);
+        infl_objective *objective = iris_objective(&model, INFL_F32, smooth[i % 4], 1 + i / 8, i / 4 % 2, 0.005, 1);
         infl_train_result result;
+        assert_ok(infl_train(objective, &o, NULL));
         assert_ok(infl_polish(objective, NULL, &result));
         ck_assert_int_eq(result.reason, INFL_STOP_STALLED);
-        ck_assert_msg(result.gradient_norm <= 1e-6, "activation %d: %g", (int)smooth[i], result.gradient_norm);
+        ck_assert_msg(result.gradient_norm <= 1e-6, "network %zu: %g", i, result.gradient_norm);
+        ck_assert_msg(result.steps < 60, "network %zu: %zu iterations", i, result.steps);
         infl_objective_destroy(objective);
         infl_model_destroy(model);
     }
@@ -683,7 +746,7 @@ END_TEST
 
 START_TEST(polish_of_a_network_without_decay_ends) {
     infl_model *model;
-    infl_objective *objective = iris_objective(&model, (infl_precision)_i, INFL_TANH, 0.0, 1);
+    infl_objective *objective = iris_objective(&model, (infl_precision)_i, INFL_TANH, 1, 3, 0.0, 1);
     infl_polish_options o = INFL_POLISH_OPTIONS_INIT;
     o.max_iterations = 60;
     infl_train_result result;
@@ -714,6 +777,8 @@ Suite *training_suite(void) {
     add(suite, "training/arguments", arguments, 0, 1);
     add(suite, "training/polish/optimum", polish_finds_the_optimum, 0, 2);
     add(suite, "training/polish/saddle", polish_leaves_a_saddle, 0, 1);
+    add(suite, "training/polish/quadratic", polish_of_a_distant_quadratic, 0, 1);
+    add(suite, "training/polish/noise", polish_ends_in_noise, 0, 1);
     add(suite, "training/polish/cliff", polish_steps_back_from_infinity, 0, 1);
     add(suite, "training/polish/bottomless", polish_without_a_bottom_ends, 0, 1);
     add(suite, "training/polish/blind-value", polish_goes_on_where_the_value_is_blind, 0, 1);

@@ -73,6 +73,15 @@ int output_close(output *out) {
     return failed ? -1 : 0;
 }
 
+int output_remove(const char *folder, const char *name) {
+    char *path = output_path(folder, name);
+    int failed = path == NULL || (unlink(path) != 0 && errno != ENOENT);
+    if (failed)
+        fprintf(stderr, "cannot remove %s/%s: %s\n", folder, name, strerror(errno));
+    free(path);
+    return failed ? -1 : 0;
+}
+
 void output_number(FILE *file, double value) {
     if (!isnan(value))
         fprintf(file, "%.10g", value);

@@ -21,6 +21,9 @@ int output_open(output *out, const char *folder, const char *name);
 /* Renames to folder/name when everything was written. 0, or -1 after a sentence on stderr and nothing left behind. */
 int output_close(output *out);
 
+/* Removes folder/name if it is there. 0, or -1 after a sentence on stderr. */
+int output_remove(const char *folder, const char *name);
+
 /* A number of a CSV file: %.10g, and nothing for NaN. */
 void output_number(FILE *file, double value);
 

@@ -30,15 +30,15 @@ static void write_series(FILE *file, const plot_series *series) {
     const char *colour = colours[series->colour % N_COLOURS];
     const char *dash = series->published ? " dashtype (8,5)" : "";
     int symbol = series->published ? (series->colour % 2 ? 8 : 6) : (series->colour % 2 ? 9 : 7);
-    char x[80];
+    char x[96];
     if (series->key != NULL) {
-        snprintf(x, sizeof x, "(strcol(1) eq \"%s\" ? $%d : NaN)", series->key, series->x);
+        snprintf(x, sizeof x, "(strcol(1) eq \"%s\" ? $%d + %g : NaN)", series->key, series->x, series->shift);
     } else {
-        snprintf(x, sizeof x, "%d", series->x);
+        snprintf(x, sizeof x, "($%d + %g)", series->x, series->shift);
     }
     /* Error bars in a pass of their own: an absent deviation must not take its point with it. */
     if (series->deviation > 0) {
-        fprintf(file, "  \"%s\" using %s:%d:%d with yerrorbars linewidth 1.6 pointtype -1 linecolor \"%s\", \\\n",
+        fprintf(file, "  \"%s\" using %s:%d:%d with yerrorbars linewidth 1.3 pointtype -1 linecolor \"%s\", \\\n",
                 series->file, x, series->y, series->deviation, colour);
     }
     fprintf(file, "  \"%s\" using %s:%d with %s linewidth 2%s pointtype %d pointsize %s linecolor \"%s\" title \"%s\"",
@@ -53,8 +53,8 @@ static void write_script(FILE *file, const plot *panel) {
         fprintf(file, "set logscale x\nset format x \"10^{%%T}\"\n");
     if (panel->y_log)
         fprintf(file, "set logscale y\nset format y \"10^{%%T}\"\n");
-    if (panel->x_range != NULL)
-        fprintf(file, "set xrange %s\n", panel->x_range);
+    if (panel->margin > 0.0)
+        fprintf(file, "set offsets %g, %g, 0, 0\n", panel->margin, panel->margin);
     if (panel->y_range != NULL)
         fprintf(file, "set yrange %s\n", panel->y_range);
     if (panel->note != NULL)

@@ -13,6 +13,7 @@ typedef struct plot_series {
     const char *file, *key; /* key NULL: all rows                                           */
     int x, y;               /* columns, counted from 1                                      */
     int deviation;          /* column of the error bars' half length; 0: none                */
+    double shift;           /* added to x, so that the bars of two series stand side by side */
     int colour;             /* 0, 1, ...: series of a colour belong together                */
     int published;          /* 1: someone else's numbers: open symbols, broken line         */
     int joined;             /* 1: a line through the points                                 */
@@ -23,7 +24,8 @@ typedef struct plot {
     const char *title, *x_label, *y_label;
     const char *note;        /* a line in a corner; NULL: none                               */
     int x_log, y_log;
-    const char *x_range, *y_range; /* gnuplot's "[low:high]"; NULL: as the data want          */
+    const char *y_range;     /* gnuplot's "[low:high]"; NULL: as the data want               */
+    double margin;           /* between the data and the left and right borders, in units of x */
     const char *key_place;   /* gnuplot's "bottom left"                                      */
     int identity;            /* 1: the line y = x                                            */
     const plot_series *series;

@@ -7,10 +7,14 @@
 #define ROW(array, output, slot) ((array) + ((output) * c->slots + (slot)) * c->rows)
 
 static void cross_entropy(const infl_loss_call *c) {
-    /* curvature: the probabilities p, so ∇ℓ = p − onehot(y); row by row the largest logit is subtracted first */
-    real *restrict total = ROW(c->cotangent, 0, 0); /* scratch until its own turn, which comes last */
+    /*
+     * curvature: the probabilities p, so ∇ℓ = p − onehot(y). The label's component is formed as −Σ_{j≠y} p_j and the
+     * loss of a row that is right as log(1 + Σ_{j≠y} exp(f_j − f_y)): p_y − 1 and log p_y would cancel there.
+     */
     for (size_t b = 0; b < c->rows; b += INFL_ROW_PADDING) {
-        real largest[INFL_ROW_PADDING], sum[INFL_ROW_PADDING] = {0};
+        real largest[INFL_ROW_PADDING], label[INFL_ROW_PADDING] = {0}, others[INFL_ROW_PADDING] = {0};
+        real scale[INFL_ROW_PADDING];
+        const real *restrict y = c->targets + b;
         for (size_t i = 0; i < INFL_ROW_PADDING; i++)
             largest[i] = ROW(c->f, 0, 0)[b + i];
         for (size_t j = 1; j < c->outputs; j++) {
@@ -23,30 +27,25 @@ static void cross_entropy(const infl_loss_call *c) {
             real *restrict p = c->curvature + j * c->rows + b;
             for (size_t i = 0; i < INFL_ROW_PADDING; i++) {
                 p[i] = infl_exp(f[i] - largest[i]);
-                sum[i] += p[i];
+                label[i] += y[i] == (real)j ? p[i] : 0;
+                others[i] += y[i] == (real)j ? 0 : p[i];
             }
         }
         for (size_t i = 0; c->losses != NULL && i < INFL_ROW_PADDING && b + i < c->valid; i++) {
-            size_t label = (size_t)c->targets[b + i];
-            c->losses[b + i] = (double)(largest[i] - ROW(c->f, label, 0)[b + i]) + log((double)sum[i]);
+            double to_largest = (double)(largest[i] - ROW(c->f, (size_t)y[i], 0)[b + i]);
+            c->losses[b + i] = to_largest > 0 ? to_largest + log((double)others[i] + (double)label[i])
+                                              : log1p((double)others[i]);
         }
         for (size_t i = 0; i < INFL_ROW_PADDING; i++)
-            total[b + i] = b + i < c->valid ? 1 / sum[i] : 0;
+            scale[i] = b + i < c->valid ? 1 / (label[i] + others[i]) : 0;
+        for (size_t j = 0; j < c->outputs; j++) {
+            real *restrict p = c->curvature + j * c->rows + b, *restrict g = ROW(c->cotangent, j, 0) + b;
+            for (size_t i = 0; i < INFL_ROW_PADDING; i++) {
+                p[i] *= scale[i];
+                g[i] = y[i] == (real)j ? -others[i] * scale[i] : p[i];
+            }
+        }
     }
-    for (size_t j = c->outputs; j-- > 0;) {
-        real *restrict p = c->curvature + j * c->rows;
-        for (size_t b = 0; b < c->rows; b++)
-            p[b] *= total[b];
-    }
-    for (size_t j = 0; j < c->outputs; j++) {
-        const real *restrict p = c->curvature + j * c->rows;
-        real *restrict g = ROW(c->cotangent, j, 0);
-        for (size_t b = 0; b < c->rows; b++)
-            g[b] = p[b] - (c->targets[b] == (real)j ? 1 : 0);
-    }
-    for (size_t j = 0; j < c->outputs; j++)
-        for (size_t b = c->valid; b < c->rows; b++)
-            ROW(c->cotangent, j, 0)[b] = 0;
 }
 
 static void cross_entropy_product(const infl_loss_call *c, size_t k) {
