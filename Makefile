@@ -179,8 +179,8 @@ $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
-.PHONY: check run-tests headercheck symbolcheck check-sanitize check-valgrind
-check: all headercheck symbolcheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
+.PHONY: check run-tests headercheck readmecheck symbolcheck check-sanitize check-valgrind
+check: all headercheck symbolcheck readmecheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 	$(TEST_PROGRAM) $(TEST)
 
 run-tests: $(TEST_PROGRAM)
@@ -188,6 +188,9 @@ run-tests: $(TEST_PROGRAM)
 
 headercheck: ## the header as C11 and C++17 under every compiler there is
 	scripts/check-header include/influence.h "$(CC)" "$(CXX)"
+
+readmecheck: examples ## the listing of the README is a program that runs
+	scripts/check-readme README.md examples/mislabelled.c $(BUILD)/examples/mislabelled
 
 symbolcheck: $(SHARED) $(STATIC) ## what the libraries export and use
 	scripts/check-symbols include/influence.h $(SHARED) $(STATIC)

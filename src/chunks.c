@@ -14,8 +14,11 @@ enum {
 /* Accumulators of a block of vectors stay below this unless one vector needs more. */
 static const size_t ACCUMULATOR_BYTES = (size_t)256 << 20;
 
-size_t infl_network_chunk_rows(const infl_network *network) {
-    /* as many rows as keep one pass over all layers in the second-level cache, within reason for matrix products */
+/*
+ * A function of the network alone, so that sums over rows are grouped in one way only: as many rows as keep one pass over
+ * all layers in the second-level cache, within reason for matrix products.
+ */
+static size_t chunk_rows(const infl_network *network) {
     size_t width = 1, rows = 256;
     for (size_t i = 0; i < network->n_layers; i++)
         width += network->layers[i].width;
@@ -57,7 +60,7 @@ static infl_status make_plan(const infl_chunks *chunks, const infl_chunk_job *jo
     const infl_network *network = &chunks->model->network;
     const infl_engine *engine = chunks->model->engine;
     size_t k = job->k > 0 ? job->k : 1, p = network->n_parameters;
-    chunk_plan plan = {.chunk_rows = infl_network_chunk_rows(network),
+    chunk_plan plan = {.chunk_rows = chunk_rows(network),
                        .row_gradients = job->work == INFL_WORK_ROW_GRADIENTS};
     if (plan.chunk_rows > job->n)
         plan.chunk_rows = job->n;

@@ -183,6 +183,8 @@ static infl_status read_field(csv_reader *reader, int *terminator, int *quoted) 
     return append(reader, '\0');
 }
 
+static int is_empty(const char *text) { return text[strspn(text, " \t")] == '\0'; }
+
 /* Reads the next record that is not a blank line; *found = 0 at the end of the file. */
 static infl_status read_record(csv_reader *reader, int *found) {
     int terminator = EOF, quoted = 0;
@@ -191,7 +193,7 @@ static infl_status read_record(csv_reader *reader, int *found) {
         do
             INFL_TRY(read_field(reader, &terminator, &quoted));
         while (terminator == reader->delimiter);
-        *found = reader->n_fields > 1 || quoted || reader->text[strspn(reader->text, " \t")] != '\0';
+        *found = reader->n_fields > 1 || quoted || !is_empty(reader->text);
     } while (!*found && terminator != EOF);
     return INFL_OK;
 }
@@ -207,7 +209,7 @@ static number_form read_number(const char *text, double *value) {
     const char *unsigned_text = text + (*text == '+' || *text == '-');
     if (strncasecmp(unsigned_text, "nan", 3) == 0 || strncasecmp(unsigned_text, "inf", 3) == 0) {
         const char *rest = unsigned_text + (strncasecmp(unsigned_text, "infinity", 8) == 0 ? 8 : 3);
-        return *rest == '(' || rest[strspn(rest, " \t")] == '\0' ? NONFINITE : NOT_A_NUMBER;
+        return *rest == '(' || is_empty(rest) ? NONFINITE : NOT_A_NUMBER;
     }
     const char *end = skip_digits(unsigned_text);
     size_t digits = (size_t)(end - unsigned_text);
@@ -224,7 +226,7 @@ static number_form read_number(const char *text, double *value) {
         if (end == exponent)
             return NOT_A_NUMBER;
     }
-    if (end[strspn(end, " \t")] != '\0')
+    if (!is_empty(end))
         return NOT_A_NUMBER;
     *value = strtod(text, NULL);
     return isfinite(*value) ? NUMBER : NONFINITE;
@@ -233,8 +235,6 @@ static number_form read_number(const char *text, double *value) {
 static const char *field_text(const csv_reader *reader, size_t column) {
     return reader->text + reader->fields[column].start;
 }
-
-static int is_empty(const char *text) { return text[strspn(text, " \t")] == '\0'; }
 
 static infl_status require_number(const csv_reader *reader, size_t column, double *value) {
     const char *text = field_text(reader, column);
@@ -399,7 +399,7 @@ static infl_status read_table(csv_reader *reader, csv_table *table, const infl_c
     return INFL_OK;
 }
 
-static infl_status create_from_table(infl_dataset **out, csv_table *table, const infl_csv_options *options) {
+static infl_status create_from_table(infl_dataset **out, const csv_table *table, const infl_csv_options *options) {
     infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
     spec.n_rows = table->n_rows;
     spec.n_features = table->n_columns - 1;
@@ -411,18 +411,14 @@ static infl_status create_from_table(infl_dataset **out, csv_table *table, const
     spec.n_targets = 1;
     infl_dataset *dataset;
     INFL_TRY(infl_dataset_create(&dataset, &spec));
-    if (table->n_names != 0) {
-        infl_storage *storage = dataset->storage;
-        storage->class_names = infl_allocate(storage->n_targets, sizeof *storage->class_names);
-        if (storage->class_names == NULL) {
-            infl_dataset_destroy(dataset);
-            return INFL_E_MEMORY;
-        }
-        memcpy(storage->class_names, table->names, table->n_names * sizeof *table->names);
-        table->n_names = 0; /* the strings are the dataset's now */
-    }
-    *out = dataset;
-    return INFL_OK;
+    infl_status status = INFL_OK;
+    if (table->n_names != 0)
+        status = infl_dataset_name_classes(dataset, (const char *const *)table->names, table->n_names);
+    if (status == INFL_OK)
+        *out = dataset;
+    else
+        infl_dataset_destroy(dataset);
+    return status;
 }
 
 static infl_status check_options(const infl_csv_options *options) {
@@ -483,5 +479,5 @@ out:
     infl_release(table.slots);
     uselocale(callers_locale);
     freelocale(c_locale);
-    return status;
+    return infl_in_name_of(__func__, status);
 }

@@ -7,8 +7,8 @@
 #include "dense.h"
 #include "memory.h"
 
-/* Columns of a dense matrix that are asked for at once. */
-#define DENSE_BLOCK ((size_t)32)
+/* Columns of a dense matrix that are asked for at once: they bound the memory and leave threads enough side by side. */
+#define DENSE_BLOCK ((size_t)128)
 
 static infl_status curvature_create(infl_curvature **out, const infl_curvature_ops *ops, void *self, size_t p,
                                     size_t n_rows, double damping) {
@@ -38,14 +38,9 @@ static infl_status objective_product(void *self, const size_t *rows, size_t n, c
     return infl_objective_product_rows(of->objective, of->kind, rows, n, vectors, k, out);
 }
 
-static infl_status objective_dense(void *self, double *matrix) {
-    const objective_curvature *of = self;
-    return infl_objective_dense(of->objective, of->kind, matrix);
-}
-
 infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
                                   double damping) {
-    static const infl_curvature_ops ops = {infl_release, objective_product, objective_dense};
+    static const infl_curvature_ops ops = {infl_release, objective_product, NULL};
     INFL_REQUIRE(out);
     INFL_REQUIRE(objective);
     if ((int)kind < INFL_HESSIAN || (int)kind > INFL_FISHER)
@@ -89,11 +84,11 @@ static infl_status matrix_dense(void *self, double *matrix) {
     return INFL_OK;
 }
 
-/* out ← (in + inᵀ)/2; out may be in. */
-static void symmetrise(const double *in, size_t p, double *out) {
+/* A ← (A + Aᵀ)/2 */
+static void symmetrise(double *matrix, size_t p) {
     for (size_t i = 0; i < p; i++)
-        for (size_t j = 0; j <= i; j++)
-            out[i * p + j] = out[j * p + i] = 0.5 * in[i * p + j] + 0.5 * in[j * p + i];
+        for (size_t j = 0; j < i; j++)
+            matrix[i * p + j] = matrix[j * p + i] = 0.5 * matrix[i * p + j] + 0.5 * matrix[j * p + i];
 }
 
 infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matrix, size_t p, double damping) {
@@ -116,16 +111,14 @@ infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matri
                 return infl_fail(INFL_E_ARGUMENT, "%s: the matrix is not symmetric: element (%zu, %zu) is %.17g, "
                                  "(%zu, %zu) is %.17g", __func__, i, j, matrix[i * p + j], j, i, matrix[j * p + i]);
     matrix_curvature *self;
-    INFL_ALLOCATE(self, 1);
     infl_status status = INFL_OK;
+    INFL_ALLOCATE(self, 1);
     self->p = p;
-    self->matrix = infl_allocate(p, p * sizeof *self->matrix);
-    if (self->matrix == NULL)
-        status = INFL_E_MEMORY;
-    else {
-        symmetrise(matrix, p, self->matrix);
-        status = curvature_create(out, &ops, self, p, 0, damping);
-    }
+    INFL_ALLOCATE_MATRIX_OR_OUT(self->matrix, p, p);
+    memcpy(self->matrix, matrix, p * p * sizeof *matrix);
+    symmetrise(self->matrix, p);
+    status = curvature_create(out, &ops, self, p, 0, damping);
+out:
     if (status != INFL_OK)
         matrix_destroy(self);
     return status;
@@ -195,33 +188,30 @@ infl_status infl_curvature_product(infl_curvature *curvature, const double *vect
     INFL_REQUIRE(out);
     size_t p = curvature->p;
     INFL_TRY(infl_check_vectors(vectors, k, p, __func__, "vectors"));
-    double *product = infl_allocate(k, p * sizeof *product);
-    infl_status status = product == NULL ? INFL_E_MEMORY
-                                         : infl_curvature_product_rows(curvature, NULL, 0, vectors, k, product);
+    double *product;
+    INFL_ALLOCATE_MATRIX(product, k, p);
+    infl_status status = infl_curvature_product_rows(curvature, NULL, 0, vectors, k, product);
     if (status == INFL_OK)
         memcpy(out, product, k * p * sizeof *out);
     infl_release(product);
     return infl_in_name_of(__func__, status);
 }
 
-/* C by products with the unit vectors, a block at a time, through a matrix of its own: out stays whole on failure. */
-static infl_status dense_by_products(infl_curvature *curvature, double *out) {
+/* C by products with the unit vectors, a block at a time. */
+static infl_status dense_by_products(infl_curvature *curvature, infl_progress_fn progress, void *context,
+                                     double *matrix) {
     size_t p = curvature->p, block = p < DENSE_BLOCK ? p : DENSE_BLOCK;
-    double *matrix = NULL, *units = NULL;
+    double *units;
     infl_status status = INFL_OK;
-    INFL_ALLOCATE_OR_OUT(units, block * p);
-    matrix = infl_allocate(p, p * sizeof *matrix);
-    if (matrix == NULL) {
-        status = INFL_E_MEMORY;
-        goto out;
-    }
+    INFL_ALLOCATE_MATRIX(units, block, p);
     for (size_t first = 0; first < p; first += block) {
         size_t k = p - first < block ? p - first : block;
+        if ((status = infl_report_progress(progress, context, "prepare", first, p)) != INFL_OK)
+            goto out;
         memset(units, 0, k * p * sizeof *units);
         for (size_t j = 0; j < k; j++)
             units[j * p + first + j] = 1;
-        status = curvature->ops->product(curvature->self, NULL, 0, units, k, matrix + first * p);
-        if (status != INFL_OK)
+        if ((status = curvature->ops->product(curvature->self, NULL, 0, units, k, matrix + first * p)) != INFL_OK)
             goto out;
         if (!infl_all_finite(matrix + first * p, k * p)) {
             status = infl_fail(INFL_E_NONFINITE, "the curvature's rows %zu to %zu have a NaN or an infinity", first,
@@ -229,20 +219,33 @@ static infl_status dense_by_products(infl_curvature *curvature, double *out) {
             goto out;
         }
     }
-    symmetrise(matrix, p, out);
+    symmetrise(matrix, p);
+    status = infl_report_progress(progress, context, "prepare", p, p);
 out:
-    infl_release(matrix);
     infl_release(units);
     return status;
+}
+
+infl_status infl_curvature_fill_dense(infl_curvature *curvature, infl_progress_fn progress, void *context,
+                                      double *matrix) {
+    size_t p = curvature->p;
+    INFL_TRY(curvature->ops->dense != NULL ? curvature->ops->dense(curvature->self, matrix)
+                                           : dense_by_products(curvature, progress, context, matrix));
+    for (size_t i = 0; i < p; i++)
+        matrix[i * p + i] += curvature->damping;
+    return INFL_OK;
 }
 
 infl_status infl_curvature_dense(infl_curvature *curvature, double *matrix) {
     INFL_REQUIRE(curvature);
     INFL_REQUIRE(matrix);
-    infl_status status = curvature->ops->dense != NULL ? curvature->ops->dense(curvature->self, matrix)
-                                                       : dense_by_products(curvature, matrix);
-    for (size_t i = 0; status == INFL_OK && i < curvature->p; i++)
-        matrix[i * curvature->p + i] += curvature->damping;
+    size_t p = curvature->p;
+    double *dense;
+    INFL_ALLOCATE_MATRIX(dense, p, p);
+    infl_status status = infl_curvature_fill_dense(curvature, NULL, NULL, dense);
+    if (status == INFL_OK)
+        memcpy(matrix, dense, p * p * sizeof *matrix);
+    infl_release(dense);
     return infl_in_name_of(__func__, status);
 }
 
@@ -253,12 +256,8 @@ infl_status infl_curvature_eigen(infl_curvature *curvature, double *eigenvalues,
     double *matrix = NULL, *values = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(values, p);
-    matrix = infl_allocate(p, p * sizeof *matrix);
-    if (matrix == NULL) {
-        status = INFL_E_MEMORY;
-        goto out;
-    }
-    if ((status = infl_curvature_dense(curvature, matrix)) != INFL_OK)
+    INFL_ALLOCATE_MATRIX_OR_OUT(matrix, p, p);
+    if ((status = infl_curvature_fill_dense(curvature, NULL, NULL, matrix)) != INFL_OK)
         goto out;
     if ((status = infl_symmetric_eigen(matrix, p, eigenvectors != NULL, values)) != INFL_OK)
         goto out;

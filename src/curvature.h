@@ -8,7 +8,7 @@ typedef struct infl_curvature_ops {
     void (*destroy)(void *self);
     /* out[j] = C v_j; rows (n of them) asks for the stochastic estimate over those rows, NULL for all */
     infl_status (*product)(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out);
-    infl_status (*dense)(void *self, double *matrix); /* C, symmetric; NULL: by p products */
+    infl_status (*dense)(void *self, double *matrix); /* C, exactly symmetric; NULL: by p products */
 } infl_curvature_ops;
 
 struct infl_curvature {
@@ -22,5 +22,9 @@ struct infl_curvature {
 /* (C_S + λI) v_j with C_S over the given rows only. rows NULL: all. */
 infl_status infl_curvature_product_rows(infl_curvature *curvature, const size_t *rows, size_t n, const double *vectors,
                                         size_t k, double *out);
+
+/* infl_curvature_dense, its columns reported as stage "prepare"; a failure may leave part of an answer in matrix. */
+infl_status infl_curvature_fill_dense(infl_curvature *curvature, infl_progress_fn progress, void *context,
+                                      double *matrix);
 
 #endif

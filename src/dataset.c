@@ -12,14 +12,14 @@ static size_t precision_size(infl_precision precision) {
     return precision == INFL_F32 ? sizeof(float) : sizeof(double);
 }
 
-static double feature_at(const infl_storage *storage, size_t index) {
-    return storage->precision == INFL_F32 ? (double)((const float *)storage->features)[index]
-                                          : ((const double *)storage->features)[index];
+static double number_at(const void *numbers, infl_precision precision, size_t index) {
+    return precision == INFL_F32 ? (double)((const float *)numbers)[index] : ((const double *)numbers)[index];
 }
 
 static double feature(const infl_dataset *dataset, size_t row, size_t column) {
     const infl_storage *storage = dataset->storage;
-    return feature_at(storage, infl_dataset_storage_row(dataset, row) * storage->n_features + column);
+    return number_at(storage->features, storage->precision,
+                     infl_dataset_storage_row(dataset, row) * storage->n_features + column);
 }
 
 static void release_storage(infl_storage *storage) {
@@ -91,8 +91,7 @@ static infl_status check_size(size_t rows, size_t columns, const char *name) {
 /* Checks the arrays, and sets spec->n_classes where it is to be found out. */
 static infl_status check_contents(infl_dataset_spec *spec) {
     for (size_t i = 0; i < spec->n_rows * spec->n_features; i++) {
-        double value = spec->features_precision == INFL_F32 ? (double)((const float *)spec->features)[i]
-                                                            : ((const double *)spec->features)[i];
+        double value = number_at(spec->features, spec->features_precision, i);
         if (!isfinite(value))
             return infl_fail(INFL_E_NONFINITE, "infl_dataset_create: the feature in row %zu, column %zu is %f; "
                              "expected a finite number", i / spec->n_features, i % spec->n_features, value);
@@ -156,6 +155,17 @@ infl_status infl_dataset_create(infl_dataset **out, const infl_dataset_spec *spe
             memcpy((void *)storage->targets, own.targets, own.n_rows * own.n_targets * sizeof *own.targets);
     }
     *out = dataset;
+    return INFL_OK;
+}
+
+infl_status infl_dataset_name_classes(infl_dataset *dataset, const char *const *names, size_t n) {
+    infl_storage *storage = dataset->storage;
+    INFL_ALLOCATE(storage->class_names, storage->n_targets);
+    for (size_t c = 0; c < n; c++)
+        if (names[c] != NULL) {
+            INFL_ALLOCATE(storage->class_names[c], strlen(names[c]) + 1);
+            strcpy(storage->class_names[c], names[c]);
+        }
     return INFL_OK;
 }
 
@@ -349,19 +359,6 @@ static infl_status measure_features(const infl_dataset *dataset, double *mean, d
     return INFL_OK;
 }
 
-static infl_status copy_class_names(infl_storage *storage, const infl_storage *source) {
-    if (source->class_names == NULL)
-        return INFL_OK;
-    INFL_ALLOCATE(storage->class_names, source->n_targets);
-    for (size_t c = 0; c < source->n_targets; c++)
-        if (source->class_names[c] != NULL) {
-            size_t length = strlen(source->class_names[c]);
-            INFL_ALLOCATE(storage->class_names[c], length + 1);
-            memcpy(storage->class_names[c], source->class_names[c], length);
-        }
-    return INFL_OK;
-}
-
 infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dataset, const infl_dataset *reference) {
     INFL_REQUIRE(out);
     INFL_REQUIRE(dataset);
@@ -387,7 +384,8 @@ infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dat
     shape.n_classes = shape.n_targets = t;
     if ((status = create_storage(&result, &shape)) != INFL_OK)
         goto out;
-    if ((status = copy_class_names(result->storage, source)) != INFL_OK)
+    if (source->class_names != NULL &&
+        (status = infl_dataset_name_classes(result, (const char *const *)source->class_names, t)) != INFL_OK)
         goto out;
     void *features = (void *)result->storage->features;
     int32_t *labels = (int32_t *)result->storage->labels;

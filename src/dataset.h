@@ -24,6 +24,9 @@ struct infl_storage {
     int owned;             /* features, labels and targets are ours to free */
 };
 
+/* Gives the first n ≤ C classes of a dataset that is not shared yet their names, copied; NULL: none. */
+infl_status infl_dataset_name_classes(infl_dataset *dataset, const char *const *names, size_t n);
+
 /* A view of all the same rows, for a handle that keeps a reference. */
 infl_status infl_dataset_reference(infl_dataset **out, const infl_dataset *dataset);
 

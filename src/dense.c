@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* both headers declare LAPACK's lsame_, with different arguments; neither declaration is used here */

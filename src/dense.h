@@ -22,8 +22,8 @@ double infl_norm(const double *x, size_t n); /* without overflow or underflow */
 void infl_axpy(double alpha, const double *x, double *y, size_t n);
 int infl_all_finite(const double *x, size_t n);
 
-/* Factorises the symmetric p×p matrix in place (lower triangle). *definite = 0 (and INFL_OK) when it is not positive
- * definite; the content is then undefined. */
+/* Factorises the symmetric p×p matrix in place (lower triangle; what is above the diagonal stays). *definite = 0 (and
+ * INFL_OK) when it is not positive definite; the lower triangle is then undefined. */
 infl_status infl_cholesky_factorise(double *matrix, size_t p, int *definite);
 /* Solves for k right-hand sides (k×p, one a row), in place. */
 infl_status infl_cholesky_solve(const double *factor, size_t p, double *right_sides, size_t k);

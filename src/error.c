@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local char last_error[512];
+static _Thread_local char last_error[INFL_MESSAGE_BYTES];
 
 const char *infl_last_error(void) { return last_error; }
 
@@ -32,9 +32,18 @@ infl_status infl_fail(infl_status status, const char *format, ...) {
 }
 
 infl_status infl_in_name_of(const char *function, infl_status status) {
-    if (status == INFL_OK || strncmp(last_error, function, strlen(function)) == 0)
+    size_t length = strlen(function);
+    if (status == INFL_OK || (strncmp(last_error, function, length) == 0 && last_error[length] == ':'))
         return status;
     return infl_fail(status, "%s: %s", function, last_error);
+}
+
+infl_status infl_report_progress(infl_progress_fn progress, void *context, const char *stage, size_t done,
+                                 size_t total) {
+    if (progress == NULL || total == 0 || progress(context, stage, done, total) == 0)
+        return INFL_OK;
+    return infl_fail(INFL_E_CANCELLED, "the progress callback cancelled stage \"%s\" at %zu of %zu", stage, done,
+                     total);
 }
 
 infl_status infl_read_options(void *options, size_t known, const void *given, const char *function, const char *name) {

@@ -4,6 +4,8 @@
 
 #include "influence.h"
 
+enum { INFL_MESSAGE_BYTES = 512 }; /* of a sentence; a longer one is cut */
+
 /* Records the sentence for infl_last_error() and returns status. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3), cold))
@@ -28,6 +30,10 @@ infl_status infl_fail(infl_status status, const char *format, ...);
 /* A failure deep inside, said in the name of the public function that was called. */
 infl_status infl_in_name_of(const char *function, infl_status status);
 
+/* Tells a progress callback (NULL: nobody) how far a stage came, unless it is empty; INFL_E_CANCELLED when it says so. */
+infl_status infl_report_progress(infl_progress_fn progress, void *context, const char *stage, size_t done,
+                                 size_t total);
+
 /*
  * Reads an options struct of any version of the header: `known` bytes of defaults stand in `options` and are
  * overwritten by what the caller's struct (its size in its first member) has. given may be NULL. A larger struct, of a
@@ -42,7 +48,7 @@ infl_status infl_read_options(void *options, size_t known, const void *given, co
 typedef struct infl_error_slot {
     infl_status status;
     size_t index;
-    char message[512];
+    char message[INFL_MESSAGE_BYTES];
 } infl_error_slot;
 #define INFL_ERROR_SLOT_INIT {INFL_OK, 0, {0}}
 void infl_error_collect(infl_error_slot *slot, infl_status status, size_t index); /* call inside a critical section */

@@ -50,11 +50,12 @@ static int includes_decay(const infl_influence *influence, infl_decay_in_gradien
     return (asked == INFL_DECAY_DEFAULT ? otherwise : asked) == INFL_DECAY_INCLUDED;
 }
 
-/* pull: μDθ, p numbers. */
-static infl_status decay_gradient(const infl_objective *objective, double *pull) {
-    INFL_TRY(infl_objective_get_parameters(objective, pull));
+/* *pull: μDθ, p numbers, to be released also on failure. */
+static infl_status decay_gradient(const infl_objective *objective, double **pull) {
+    INFL_ALLOCATE(*pull, objective->n_parameters);
+    INFL_TRY(infl_objective_get_parameters(objective, *pull));
     for (size_t i = 0; i < objective->n_parameters; i++)
-        pull[i] = objective->mask[i] ? objective->decay * pull[i] : 0.0;
+        (*pull)[i] = objective->mask[i] ? objective->decay * (*pull)[i] : 0.0;
     return INFL_OK;
 }
 
@@ -68,98 +69,109 @@ static infl_status removal_scale(const infl_influence *influence, const char *fu
     return INFL_OK;
 }
 
-static size_t row_at(const size_t *rows, size_t i) { return rows == NULL ? i : rows[i]; }
-
-/* The numbers of rows i .. i+k-1 of "rows, n_rows". */
-static void rows_of_block(const size_t *rows, size_t first, size_t k, size_t *block) {
-    for (size_t i = 0; i < k; i++)
-        block[i] = row_at(rows, first + i);
-}
-
-/* rows×columns numbers; a row's bytes cannot overflow, as such rows exist. */
-static infl_status new_matrix(double **out, size_t rows, size_t columns) {
-    *out = infl_allocate(rows, columns * sizeof **out);
-    return *out == NULL ? INFL_E_MEMORY : INFL_OK;
-}
-
 /* What becomes of a block: solutions[j] = C⁻¹ gradients[j] for the rows first .. first+k-1; k×p each. */
-typedef void (*block_fn)(void *context, size_t first, size_t k, size_t p, const double *gradients,
-                         const double *solutions);
+typedef infl_status (*block_fn)(void *context, size_t first, size_t k, const double *gradients,
+                                const double *solutions);
 
-/* Solves for the gradients of training rows, a block at a time. reports: of all rows, or NULL. */
-static infl_status solve_rows(infl_influence *influence, const size_t *rows, size_t n_rows, int with_decay,
-                              block_fn use, void *context, infl_solve_report *reports) {
+/* Solves for the gradients of an objective's rows, each plus `pull` (p numbers, or NULL), a block at a time. */
+static infl_status solve_rows(const infl_influence *influence, infl_objective *objective, const size_t *rows,
+                              size_t n_rows, const double *pull, block_fn use, void *context,
+                              infl_solve_report *reports) {
     size_t p = influence->p, block = influence->options.block < n_rows ? influence->options.block : n_rows;
-    double *gradients = NULL, *solutions = NULL, *pull = NULL;
+    double *gradients = NULL, *solutions = NULL;
     size_t *chosen = NULL;
-    infl_status status;
+    infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(chosen, block);
-    INFL_ALLOCATE_OR_OUT(pull, p);
-    if ((status = new_matrix(&gradients, block, p)) != INFL_OK ||
-        (status = new_matrix(&solutions, block, p)) != INFL_OK)
-        goto out;
-    if (with_decay && (status = decay_gradient(influence->train, pull)) != INFL_OK)
-        goto out;
+    INFL_ALLOCATE_MATRIX_OR_OUT(gradients, block, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(solutions, block, p);
     for (size_t first = 0; first < n_rows; first += block) {
         size_t k = n_rows - first < block ? n_rows - first : block;
-        rows_of_block(rows, first, k, chosen);
-        if ((status = infl_objective_row_gradients(influence->train, chosen, k, gradients)) != INFL_OK)
+        for (size_t j = 0; j < k; j++)
+            chosen[j] = rows == NULL ? first + j : rows[first + j];
+        if ((status = infl_objective_row_gradients(objective, chosen, k, gradients)) != INFL_OK)
             goto out;
-        for (size_t j = 0; with_decay && j < k; j++)
+        for (size_t j = 0; pull != NULL && j < k; j++)
             infl_axpy(1.0, pull, gradients + j * p, p);
-        if ((status = infl_inverse_solve(influence->inverse, gradients, k, solutions,
-                                         reports == NULL ? NULL : reports + first)) != INFL_OK)
+        if ((status = infl_inverse_solve(influence->inverse, gradients, k, solutions, reports + first)) != INFL_OK)
             goto out;
-        use(context, first, k, p, gradients, solutions);
+        if ((status = use(context, first, k, gradients, solutions)) != INFL_OK)
+            goto out;
     }
-    status = INFL_OK;
 out:
     infl_release(chosen);
     infl_release(gradients);
     infl_release(solutions);
-    infl_release(pull);
     return status;
 }
 
-/* What a quantity of one row needs of its block. */
-typedef struct row_output {
-    double scale, *values;
-} row_output;
+/* A quantity on its way, kept aside until all has gone well. */
+typedef struct attribution {
+    const infl_influence *influence;
+    double scale, *values; /* a row of `values` for each row solved for */
+    /* of scores alone */
+    const size_t *train_rows;
+    size_t n_train;
+    double *products;      /* n_train×block */
+    const double *pull;    /* p: μDθ, or NULL */
+} attribution;
 
-static void keep_vectors(void *context, size_t first, size_t k, size_t p, const double *gradients,
-                         const double *solutions) {
+static infl_status keep_vectors(void *context, size_t first, size_t k, const double *gradients,
+                                const double *solutions) {
     (void)gradients;
-    row_output *out = context;
+    const attribution *kept = context;
+    size_t p = kept->influence->p;
     for (size_t i = 0; i < k * p; i++)
-        out->values[first * p + i] = out->scale * solutions[i];
+        kept->values[first * p + i] = kept->scale * solutions[i];
+    return INFL_OK;
 }
 
-static void keep_norms(void *context, size_t first, size_t k, size_t p, const double *gradients,
-                       const double *solutions) {
+static infl_status keep_norms(void *context, size_t first, size_t k, const double *gradients,
+                              const double *solutions) {
     (void)gradients;
-    row_output *out = context;
+    const attribution *kept = context;
+    size_t p = kept->influence->p;
     for (size_t j = 0; j < k; j++)
-        out->values[first + j] = infl_norm(solutions + j * p, p);
+        kept->values[first + j] = infl_norm(solutions + j * p, p);
+    return INFL_OK;
 }
 
-static void keep_self(void *context, size_t first, size_t k, size_t p, const double *gradients,
-                      const double *solutions) {
-    row_output *out = context;
+static infl_status keep_self(void *context, size_t first, size_t k, const double *gradients,
+                             const double *solutions) {
+    const attribution *kept = context;
+    size_t p = kept->influence->p;
     for (size_t j = 0; j < k; j++)
-        out->values[first + j] = out->scale * infl_dot(gradients + j * p, solutions + j * p, p);
+        kept->values[first + j] = kept->scale * infl_dot(gradients + j * p, solutions + j * p, p);
+    return INFL_OK;
 }
 
-/* A quantity of `width` numbers a training row, in temporaries until all has gone well. */
+/* The solutions are of test rows: no gradient of a training row is formed. */
+static infl_status keep_scores(void *context, size_t first, size_t k, const double *gradients,
+                               const double *solutions) {
+    (void)gradients;
+    const attribution *kept = context;
+    size_t p = kept->influence->p, n = kept->n_train;
+    INFL_TRY(infl_objective_row_products(kept->influence->train, kept->train_rows, n, solutions, k, kept->products));
+    for (size_t j = 0; j < k; j++) {
+        double *scores = kept->values + (first + j) * n;
+        double along_decay = kept->pull == NULL ? 0.0 : infl_dot(solutions + j * p, kept->pull, p);
+        for (size_t i = 0; i < n; i++)
+            scores[i] = kept->scale * (kept->products[i * k + j] + along_decay);
+    }
+    return INFL_OK;
+}
+
+/* A quantity of `width` numbers for each training row given. */
 static infl_status per_row(infl_influence *influence, const size_t *rows, size_t n_rows, int with_decay, double scale,
-                           block_fn use, size_t width, double *out, infl_solve_report *reports) {
-    row_output kept = {.scale = scale, .values = NULL};
+                           block_fn use, size_t width, double *out, infl_solve_report *reports, const char *function) {
+    attribution kept = {.influence = influence, .scale = scale};
     infl_solve_report *solved = NULL;
-    infl_status status;
-    if ((status = new_matrix(&kept.values, n_rows, width)) != INFL_OK)
+    double *pull = NULL;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_MATRIX_OR_OUT(kept.values, n_rows, width);
+    INFL_ALLOCATE_OR_OUT(solved, n_rows);
+    if (with_decay && (status = decay_gradient(influence->train, &pull)) != INFL_OK)
         goto out;
-    if (reports != NULL)
-        INFL_ALLOCATE_OR_OUT(solved, n_rows);
-    if ((status = solve_rows(influence, rows, n_rows, with_decay, use, &kept, solved)) != INFL_OK)
+    if ((status = solve_rows(influence, influence->train, rows, n_rows, pull, use, &kept, solved)) != INFL_OK)
         goto out;
     memcpy(out, kept.values, n_rows * width * sizeof *out);
     if (reports != NULL)
@@ -167,7 +179,8 @@ static infl_status per_row(infl_influence *influence, const size_t *rows, size_t
 out:
     infl_release(kept.values);
     infl_release(solved);
-    return status;
+    infl_release(pull);
+    return infl_in_name_of(function, status);
 }
 
 infl_status infl_influence_parameters(infl_influence *influence, const size_t *rows, size_t n_rows, double *out,
@@ -177,7 +190,7 @@ infl_status infl_influence_parameters(infl_influence *influence, const size_t *r
     size_t n;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
     return per_row(influence, rows, n, includes_decay(influence, INFL_DECAY_EXCLUDED), -1.0, keep_vectors,
-                   influence->p, out, reports);
+                   influence->p, out, reports, __func__);
 }
 
 infl_status infl_influence_norms(infl_influence *influence, const size_t *rows, size_t n_rows, double *norms,
@@ -187,7 +200,7 @@ infl_status infl_influence_norms(infl_influence *influence, const size_t *rows, 
     size_t n;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
     return per_row(influence, rows, n, includes_decay(influence, INFL_DECAY_EXCLUDED), 1.0, keep_norms, 1, norms,
-                   reports);
+                   reports, __func__);
 }
 
 infl_status infl_influence_self(infl_influence *influence, const size_t *rows, size_t n_rows, double *scores,
@@ -197,7 +210,7 @@ infl_status infl_influence_self(infl_influence *influence, const size_t *rows, s
     size_t n;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
     return per_row(influence, rows, n, includes_decay(influence, INFL_DECAY_EXCLUDED), -1.0, keep_self, 1, scores,
-                   reports);
+                   reports, __func__);
 }
 
 infl_status infl_influence_removal_parameters(infl_influence *influence, const size_t *rows, size_t n_rows, double *out,
@@ -209,7 +222,7 @@ infl_status infl_influence_removal_parameters(infl_influence *influence, const s
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
     INFL_TRY(removal_scale(influence, __func__, &scale));
     return per_row(influence, rows, n, includes_decay(influence, INFL_DECAY_INCLUDED), scale, keep_vectors,
-                   influence->p, out, reports);
+                   influence->p, out, reports, __func__);
 }
 
 /* The test objective must measure at the θ of the train objective. */
@@ -219,7 +232,7 @@ static infl_status check_test(const infl_influence *influence, infl_objective *t
         return infl_fail(INFL_E_ARGUMENT, "%s: test has %zu parameters, but train has %zu", function,
                          test->n_parameters, p);
     double *theta = NULL, *theta_test = NULL;
-    infl_status status;
+    infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(theta, p);
     INFL_ALLOCATE_OR_OUT(theta_test, p);
     if ((status = infl_objective_get_parameters(influence->train, theta)) != INFL_OK ||
@@ -239,52 +252,32 @@ out:
     return status;
 }
 
-/* values[t][i] = scale · ∇ℓ(z_t)ᵀ C⁻¹ (∇ℓ_i + μDθ): a solve a test row, and no gradient of a training row formed. */
+/* values[t][i] = scale · ∇ℓ(z_t)ᵀ C⁻¹ (∇ℓ_i + μDθ), by a solve a test row. */
 static infl_status bilinear(infl_influence *influence, infl_objective *test, const size_t *test_rows, size_t n_test,
                             const size_t *train_rows, size_t n_train, int with_decay, double scale, double *values,
-                            infl_solve_report *reports) {
-    size_t p = influence->p, block = influence->options.block < n_test ? influence->options.block : n_test;
-    double *gradients = NULL, *solutions = NULL, *products = NULL, *pull = NULL, *kept = NULL;
+                            infl_solve_report *reports, const char *function) {
+    size_t block = influence->options.block < n_test ? influence->options.block : n_test;
+    attribution kept = {.influence = influence, .scale = scale, .train_rows = train_rows, .n_train = n_train};
     infl_solve_report *solved = NULL;
-    size_t *chosen = NULL;
-    infl_status status;
-    INFL_ALLOCATE_OR_OUT(chosen, block);
-    INFL_ALLOCATE_OR_OUT(pull, p);
+    double *pull = NULL;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_MATRIX_OR_OUT(kept.values, n_test, n_train);
+    INFL_ALLOCATE_MATRIX_OR_OUT(kept.products, n_train, block);
     INFL_ALLOCATE_OR_OUT(solved, n_test);
-    if ((status = new_matrix(&gradients, block, p)) != INFL_OK ||
-        (status = new_matrix(&solutions, block, p)) != INFL_OK ||
-        (status = new_matrix(&products, n_train, block)) != INFL_OK ||
-        (status = new_matrix(&kept, n_test, n_train)) != INFL_OK)
+    if (with_decay && (status = decay_gradient(influence->train, &pull)) != INFL_OK)
         goto out;
-    if (with_decay && (status = decay_gradient(influence->train, pull)) != INFL_OK)
+    kept.pull = pull;
+    if ((status = solve_rows(influence, test, test_rows, n_test, NULL, keep_scores, &kept, solved)) != INFL_OK)
         goto out;
-    for (size_t first = 0; first < n_test; first += block) {
-        size_t k = n_test - first < block ? n_test - first : block;
-        rows_of_block(test_rows, first, k, chosen);
-        if ((status = infl_objective_row_gradients(test, chosen, k, gradients)) != INFL_OK ||
-            (status = infl_inverse_solve(influence->inverse, gradients, k, solutions, solved + first)) != INFL_OK ||
-            (status = infl_objective_row_products(influence->train, train_rows, n_train, solutions, k, products)) !=
-                INFL_OK)
-            goto out;
-        for (size_t j = 0; j < k; j++) {
-            double *row = kept + (first + j) * n_train, along_decay = infl_dot(solutions + j * p, pull, p);
-            for (size_t i = 0; i < n_train; i++)
-                row[i] = scale * (products[i * k + j] + along_decay);
-        }
-    }
-    memcpy(values, kept, n_test * n_train * sizeof *values);
+    memcpy(values, kept.values, n_test * n_train * sizeof *values);
     if (reports != NULL)
         memcpy(reports, solved, n_test * sizeof *reports);
-    status = INFL_OK;
 out:
-    infl_release(chosen);
-    infl_release(gradients);
-    infl_release(solutions);
-    infl_release(products);
-    infl_release(pull);
-    infl_release(kept);
+    infl_release(kept.values);
+    infl_release(kept.products);
     infl_release(solved);
-    return status;
+    infl_release(pull);
+    return infl_in_name_of(function, status);
 }
 
 infl_status infl_influence_scores(infl_influence *influence, infl_objective *test, const size_t *test_rows,
@@ -298,7 +291,7 @@ infl_status infl_influence_scores(infl_influence *influence, infl_objective *tes
     INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, __func__));
     INFL_TRY(check_test(influence, test, __func__));
     return bilinear(influence, test, test_rows, t, train_rows, n, includes_decay(influence, INFL_DECAY_EXCLUDED), -1.0,
-                    scores, reports);
+                    scores, reports, __func__);
 }
 
 infl_status infl_influence_removal_losses(infl_influence *influence, infl_objective *test, const size_t *test_rows,
@@ -314,7 +307,7 @@ infl_status infl_influence_removal_losses(infl_influence *influence, infl_object
     INFL_TRY(check_test(influence, test, __func__));
     INFL_TRY(removal_scale(influence, __func__, &scale));
     return bilinear(influence, test, test_rows, t, train_rows, n, includes_decay(influence, INFL_DECAY_INCLUDED), scale,
-                    changes, reports);
+                    changes, reports, __func__);
 }
 
 /* Whether position a comes before b; a total order, as equal scores go by position. */

@@ -3,7 +3,7 @@
 
 #include "chunks.h"
 #include "dense.h"
-#include "inverse_common.h"
+#include "inverse.h"
 #include "memory.h"
 
 /* An exact method has no budget that could run out, but an answer this wrong is none: the operator is singular. */
@@ -27,10 +27,7 @@ static int alters_matrix(const infl_inverse *inverse) {
 }
 
 infl_status infl_inverse_progress(const infl_inverse *inverse, const char *stage, size_t done, size_t total) {
-    const infl_inverse_options *options = &inverse->options;
-    if (options->progress == NULL || options->progress(options->progress_context, stage, done, total) == 0)
-        return INFL_OK;
-    return infl_fail(INFL_E_CANCELLED, "the progress callback cancelled stage \"%s\" at %zu of %zu", stage, done, total);
+    return infl_report_progress(inverse->options.progress, inverse->options.progress_context, stage, done, total);
 }
 
 /* The next number above x > 0 with three digits. */
@@ -39,18 +36,31 @@ static double round_up(double x) {
     return ceil(x / unit) * unit;
 }
 
-infl_status infl_inverse_indefinite(const infl_inverse *inverse, const char *function, const char *found,
-                                    double lambda_min, double largest, double cutoff) {
+infl_status infl_inverse_indefinite(const infl_inverse *inverse, const char *found, double lambda_min, double largest,
+                                    double cutoff) {
     /* lambda_min + δ ≥ c (largest + δ), with c a little above the cutoff and above what rounding can tell from 0 */
     double c = cutoff + fmin(cutoff, (1 - cutoff) / 2) + 1e-8, damping = inverse->curvature->damping;
     if (c >= 1)
-        return infl_fail(INFL_E_INDEFINITE, "%s: C + %g I %s: its smallest eigenvalue is %.3g, the largest magnitude "
-                         "%.3g, and no eigenvalue is above a cutoff of %g of that; lower the cutoff", function, damping,
-                         found, lambda_min, largest, cutoff);
+        return infl_fail(INFL_E_INDEFINITE, "C + %g I %s: its smallest eigenvalue is %.3g, the largest magnitude %.3g, "
+                         "and no eigenvalue is above a cutoff of %g of that; lower the cutoff", damping, found,
+                         lambda_min, largest, cutoff);
     double lift = 1.1 * (c * largest - lambda_min) / (1 - c);
-    return infl_fail(INFL_E_INDEFINITE, "%s: C + %g I %s: its smallest eigenvalue is %.6g, the largest magnitude %.6g; a "
-                     "damping of %.3g or more would do", function, damping, found, lambda_min, largest,
+    return infl_fail(INFL_E_INDEFINITE, "C + %g I %s: its smallest eigenvalue is %.6g, the largest magnitude %.6g; a "
+                     "damping of %.3g or more would do", damping, found, lambda_min, largest,
                      round_up(lift > 0 ? damping + lift : fmax(1.1 * damping, 1e-8)));
+}
+
+infl_status infl_inverse_dense(const infl_inverse *inverse, double **matrix) {
+    size_t p = inverse->curvature->p;
+    double *dense;
+    INFL_ALLOCATE_MATRIX(dense, p, p);
+    infl_status status = infl_curvature_fill_dense(inverse->curvature, inverse->options.progress,
+                                                   inverse->options.progress_context, dense);
+    if (status == INFL_OK)
+        *matrix = dense;
+    else
+        infl_release(dense);
+    return status;
 }
 
 static infl_status check_options(const char *function, const infl_curvature *curvature,
@@ -128,8 +138,7 @@ static infl_status certify(infl_inverse *inverse, const double *right_sides, siz
     return INFL_OK;
 }
 
-static infl_status check_convergence(const infl_inverse *inverse, const char *function,
-                                     const infl_solve_report *reports, size_t k) {
+static infl_status check_convergence(const infl_inverse *inverse, const infl_solve_report *reports, size_t k) {
     if (inverse->options.accept_unconverged || alters_matrix(inverse))
         return INFL_OK;
     double limit = is_exact(inverse) ? EXACT_USELESS : inverse->options.tolerance;
@@ -141,9 +150,9 @@ static infl_status check_convergence(const infl_inverse *inverse, const char *fu
     }
     if (failed == 0)
         return INFL_OK;
-    return infl_fail(INFL_E_UNCONVERGED, "%s: %s left %zu of %zu right-hand sides unconverged; number %zu has a relative "
-                     "residual of %.2g (limit %.2g) after %zu iterations; %s, or accept_unconverged", function,
-                     inverse->ops->name, failed, k, worst, reports[worst].residual, limit, reports[worst].iterations,
+    return infl_fail(INFL_E_UNCONVERGED, "%s left %zu of %zu right-hand sides unconverged; number %zu has a relative "
+                     "residual of %.2g (limit %.2g) after %zu iterations; %s, or accept_unconverged", inverse->ops->name,
+                     failed, k, worst, reports[worst].residual, limit, reports[worst].iterations,
                      is_exact(inverse) ? "the operator is too near singular for its precision: raise the damping"
                                        : "raise max_iterations, the tolerance or the damping");
 }
@@ -162,12 +171,8 @@ infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides,
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(exponents, k);
     INFL_ALLOCATE_OR_OUT(measured, k);
-    scaled = infl_allocate(k, p * sizeof *scaled);
-    found = infl_allocate(k, p * sizeof *found);
-    if (scaled == NULL || found == NULL) {
-        status = INFL_E_MEMORY;
-        goto out;
-    }
+    INFL_ALLOCATE_MATRIX_OR_OUT(scaled, k, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(found, k, p);
     /* norms between ½ and 1: no method has to think of overflow, and powers of two change no digit */
     for (size_t j = 0; j < k; j++) {
         frexp(infl_norm(right_sides + j * p, p), &exponents[j]);
@@ -181,26 +186,22 @@ infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides,
         goto out;
     for (size_t j = 0; j < k; j++)
         if (!infl_all_finite(found + j * p, p)) {
-            status = infl_fail(INFL_E_NONFINITE, "%s: solution %zu of %zu by %s has a NaN or an infinity", __func__, j, k,
+            status = infl_fail(INFL_E_NONFINITE, "solution %zu of %zu by %s has a NaN or an infinity", j, k,
                                inverse->ops->name);
             goto out;
         }
-    images = infl_allocate(k, p * sizeof *images);
-    if (images == NULL) {
-        status = INFL_E_MEMORY;
-        goto out;
-    }
+    INFL_ALLOCATE_MATRIX_OR_OUT(images, k, p);
     if ((status = certify(inverse, scaled, k, found, images, measured)) != INFL_OK)
         goto out;
-    if ((status = check_convergence(inverse, __func__, measured, k)) != INFL_OK)
+    if ((status = check_convergence(inverse, measured, k)) != INFL_OK)
         goto out;
     if (is_exact(inverse) && (status = infl_inverse_progress(inverse, "solve", k, k)) != INFL_OK)
         goto out;
     for (size_t j = 0; j < k; j++) {
         scale_by_power_of_two(found + j * p, exponents[j], found + j * p, p);
         if (!infl_all_finite(found + j * p, p)) {
-            status = infl_fail(INFL_E_NONFINITE, "%s: solution %zu of %zu is too large for a double; its right-hand side "
-                               "has norm %.3g", __func__, j, k, infl_norm(right_sides + j * p, p));
+            status = infl_fail(INFL_E_NONFINITE, "solution %zu of %zu is too large for a double; its right-hand side has "
+                               "norm %.3g", j, k, infl_norm(right_sides + j * p, p));
             goto out;
         }
     }

@@ -23,6 +23,19 @@ struct infl_inverse {
     void *state;
 };
 
+/* INFL_E_CANCELLED when the caller's callback (if there is one) asks for it. */
+infl_status infl_inverse_progress(const infl_inverse *inverse, const char *stage, size_t done, size_t total);
+
+/*
+ * INFL_E_INDEFINITE, with a sentence that says what was found and which damping would do: the one that lifts
+ * lambda_min, the smallest eigenvalue of C + λI, above cutoff × largest, the largest magnitude.
+ */
+infl_status infl_inverse_indefinite(const infl_inverse *inverse, const char *found, double lambda_min, double largest,
+                                    double cutoff);
+
+/* The dense C + λI, to be released; progress and cancelling are the inverse's. */
+infl_status infl_inverse_dense(const infl_inverse *inverse, double **matrix);
+
 extern const infl_inverse_ops infl_inverse_cholesky, infl_inverse_eigen, infl_inverse_cg, infl_inverse_lissa;
 
 #endif

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "dense.h"
-#include "inverse_common.h"
+#include "inverse.h"
 #include "memory.h"
 
 /* Coefficients kept a right-hand side, for the eigenvalue estimates: the extremes are there long before. */
@@ -84,15 +84,13 @@ static infl_status refuse(const conjugate_gradients *self, const column *c, doub
     infl_curvature *curvature = self->inverse->curvature;
     infl_lanczos_options options = INFL_LANCZOS_OPTIONS_INIT;
     options.tolerance = 1e-6;
-    double lambda_min, lambda_max;
+    double lambda_min;
     infl_status status = infl_curvature_lanczos(curvature, 1, 0, &options, &lambda_min, NULL, NULL);
-    if (status == INFL_OK)
-        status = infl_curvature_lanczos(curvature, 1, 1, &options, &lambda_max, NULL, NULL);
-    if (status == INFL_E_UNCONVERGED)
-        return infl_fail(INFL_E_INDEFINITE, "infl_inverse_solve: C + %g I is not positive definite: CG met a direction of "
-                         "curvature %.6g at iteration %zu of right-hand side %zu, and the smallest eigenvalue is lower "
-                         "still; raise the damping by more than that", curvature->damping, quotient,
-                         self->reports[c->index].iterations, c->index);
+    if (status == INFL_E_UNCONVERGED || status == INFL_E_MEMORY)
+        return infl_fail(INFL_E_INDEFINITE, "C + %g I is not positive definite: CG met a direction of curvature %.6g at "
+                         "iteration %zu of right-hand side %zu, and the smallest eigenvalue is lower still; raise the "
+                         "damping by more than that", curvature->damping, quotient, self->reports[c->index].iterations,
+                         c->index);
     if (status != INFL_OK)
         return status;
     /* with less, ‖b − Ax‖ ≤ tolerance·‖b‖ could be out of reach of rounding: ε‖A‖‖x‖ */
@@ -100,8 +98,8 @@ static infl_status refuse(const conjugate_gradients *self, const column *c, doub
     char found[128];
     snprintf(found, sizeof found, "is not positive definite (CG met curvature %.6g at iteration %zu of right-hand side "
              "%zu)", quotient, self->reports[c->index].iterations, c->index);
-    return infl_inverse_indefinite(self->inverse, "infl_inverse_solve", found, fmin(lambda_min, quotient),
-                                   fmax(fabs(lambda_min), fabs(lambda_max)), cutoff);
+    return infl_inverse_indefinite(self->inverse, found, fmin(lambda_min, quotient),
+                                   fmax(fabs(lambda_min), c->largest), cutoff);
 }
 
 /* One iteration of the column in the given slot, its Ad being known. */
@@ -211,12 +209,12 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
                                 .max_iterations = asked != 0 ? asked : 10 * p};
     self.most_coefficients = self.max_iterations < MOST_COEFFICIENTS ? self.max_iterations : MOST_COEFFICIENTS;
     infl_status status = INFL_OK;
-    INFL_ALLOCATE_OR_OUT(self.x, k * p);
-    INFL_ALLOCATE_OR_OUT(self.r, k * p);
-    INFL_ALLOCATE_OR_OUT(self.directions, k * p);
-    INFL_ALLOCATE_OR_OUT(self.images, k * p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.x, k, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.r, k, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.directions, k, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.images, k, p);
     INFL_ALLOCATE_OR_OUT(self.columns, k);
-    INFL_ALLOCATE_OR_OUT(self.coefficients, 2 * k * self.most_coefficients);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.coefficients, k, 2 * self.most_coefficients);
     for (size_t j = 0; j < k; j++)
         start(&self, j);
     status = iterate(&self);

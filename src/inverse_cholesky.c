@@ -3,22 +3,9 @@
 #include <string.h>
 
 #include "dense.h"
-#include "inverse_common.h"
+#include "inverse.h"
 #include "memory.h"
 #include "random.h"
-
-static infl_status dense(infl_inverse *inverse, double **matrix) {
-    size_t p = inverse->curvature->p;
-    *matrix = infl_allocate(p, p * sizeof **matrix);
-    if (*matrix == NULL)
-        return INFL_E_MEMORY;
-    infl_status status = infl_curvature_dense(inverse->curvature, *matrix);
-    if (status != INFL_OK) {
-        infl_release(*matrix);
-        *matrix = NULL;
-    }
-    return status;
-}
 
 /* ‖A‖∞ ≥ λmax */
 static double largest_row_sum(const double *matrix, size_t p) {
@@ -40,7 +27,7 @@ static infl_status is_singular(const double *factor, size_t p, double norm, int 
     double *v;
     INFL_ALLOCATE(v, p);
     for (size_t i = 0; i < p; i++)
-        v[i] = infl_random_normal(0, INFL_STREAM_LANCZOS, i);
+        v[i] = infl_random_normal(0, INFL_STREAM_START, i);
     infl_status status = INFL_OK;
     *singular = 0;
     for (int step = 0; step < 4 && !*singular && status == INFL_OK; step++) {
@@ -54,38 +41,49 @@ static infl_status is_singular(const double *factor, size_t p, double norm, int 
     return status;
 }
 
-static infl_status refuse(infl_inverse *inverse) {
-    double *matrix = NULL, *eigenvalues = NULL;
+/* The matrix whose factorisation failed stands on in the strict upper triangle; only its diagonal had to be kept. */
+static infl_status refuse(const infl_inverse *inverse, double *matrix, const double *diagonal) {
     size_t p = inverse->curvature->p;
-    infl_status status = INFL_OK;
-    INFL_ALLOCATE_OR_OUT(eigenvalues, p);
-    if ((status = dense(inverse, &matrix)) != INFL_OK)
-        goto out;
-    if ((status = infl_symmetric_eigen(matrix, p, 0, eigenvalues)) != INFL_OK)
-        goto out;
-    status = infl_inverse_indefinite(inverse, "infl_inverse_create", "is not positive definite", eigenvalues[0],
-                                     fmax(fabs(eigenvalues[0]), fabs(eigenvalues[p - 1])), 0);
-out:
-    infl_release(matrix);
+    for (size_t i = 0; i < p; i++) {
+        matrix[i * p + i] = diagonal[i];
+        for (size_t j = 0; j < i; j++)
+            matrix[i * p + j] = matrix[j * p + i];
+    }
+    double *eigenvalues;
+    INFL_ALLOCATE(eigenvalues, p);
+    infl_status status = infl_symmetric_eigen(matrix, p, 0, eigenvalues);
+    if (status == INFL_OK)
+        status = infl_inverse_indefinite(inverse, "is not positive definite", eigenvalues[0],
+                                         fmax(fabs(eigenvalues[0]), fabs(eigenvalues[p - 1])), 0);
     infl_release(eigenvalues);
     return status;
 }
 
 static infl_status prepare(infl_inverse *inverse) {
     size_t p = inverse->curvature->p;
-    double *matrix;
+    double *matrix = NULL, *diagonal = NULL;
     int definite, singular = 0;
-    INFL_TRY(dense(inverse, &matrix));
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_OR_OUT(diagonal, p);
+    if ((status = infl_inverse_dense(inverse, &matrix)) != INFL_OK)
+        goto out;
+    for (size_t i = 0; i < p; i++)
+        diagonal[i] = matrix[i * p + i];
     double norm = largest_row_sum(matrix, p);
-    infl_status status = infl_cholesky_factorise(matrix, p, &definite);
-    if (status == INFL_OK && definite)
-        status = is_singular(matrix, p, norm, &singular);
-    if (status == INFL_OK && definite && !singular) {
-        inverse->state = matrix;
-        return INFL_OK;
+    if ((status = infl_cholesky_factorise(matrix, p, &definite)) != INFL_OK)
+        goto out;
+    if (definite && (status = is_singular(matrix, p, norm, &singular)) != INFL_OK)
+        goto out;
+    if (!definite || singular) {
+        status = refuse(inverse, matrix, diagonal);
+        goto out;
     }
+    inverse->state = matrix;
+    matrix = NULL;
+out:
     infl_release(matrix);
-    return status != INFL_OK ? status : refuse(inverse);
+    infl_release(diagonal);
+    return status;
 }
 
 static infl_status solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,

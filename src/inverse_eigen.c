@@ -1,7 +1,7 @@
 #include <math.h>
 
 #include "dense.h"
-#include "inverse_common.h"
+#include "inverse.h"
 #include "memory.h"
 
 typedef struct eigen_state {
@@ -43,10 +43,8 @@ static infl_status prepare(infl_inverse *inverse) {
     inverse->state = self;
     INFL_ALLOCATE(self->values, p);
     INFL_ALLOCATE(self->reciprocal, p);
-    self->vectors = infl_allocate(p, p * sizeof *self->vectors);
-    if (self->vectors == NULL)
-        return INFL_E_MEMORY;
-    INFL_TRY(infl_curvature_eigen(inverse->curvature, self->values, self->vectors));
+    INFL_TRY(infl_inverse_dense(inverse, &self->vectors));
+    INFL_TRY(infl_symmetric_eigen(self->vectors, p, 1, self->values));
     double lambda_min = self->values[0], largest = fmax(fabs(lambda_min), fabs(self->values[p - 1]));
     double floor = options->cutoff * largest;
     for (size_t i = 0; i < p; i++) {
@@ -54,8 +52,7 @@ static infl_status prepare(infl_inverse *inverse) {
         /* EXACT: as documented. The others: a cutoff of 0 leaves nothing to divide by */
         if (options->eigen_policy == INFL_EIGEN_EXACT ? fabs(e) <= floor
                                                       : options->eigen_policy != INFL_EIGEN_PSEUDO && e <= 0)
-            return infl_inverse_indefinite(inverse, "infl_inverse_create", "is singular", lambda_min, largest,
-                                           options->cutoff);
+            return infl_inverse_indefinite(inverse, "is singular", lambda_min, largest, options->cutoff);
         self->reciprocal[i] = e == 0 ? 0 : 1 / e;
     }
     return INFL_OK;
@@ -65,10 +62,8 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
                          infl_solve_report *reports) {
     const eigen_state *self = inverse->state;
     size_t p = inverse->curvature->p;
-    double *coefficients; /* k×p */
-    coefficients = infl_allocate(k, p * sizeof *coefficients);
-    if (coefficients == NULL)
-        return INFL_E_MEMORY;
+    double *coefficients;
+    INFL_ALLOCATE_MATRIX(coefficients, k, p);
     infl_gemm_f64(k, p, p, 1, right_sides, p, 1, self->vectors, 1, p, 0, coefficients, p, 1);
     for (size_t j = 0; j < k; j++) {
         for (size_t i = 0; i < p; i++)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "dense.h"
-#include "inverse_common.h"
+#include "inverse.h"
 #include "memory.h"
 #include "random.h"
 
@@ -26,24 +26,15 @@
 
 typedef struct lissa_state {
     double scale;
-    size_t batch;  /* rows a batch; 0: all rows, no sampling */
-    size_t *rows;  /* batch */
+    size_t batch; /* rows a batch; 0: all rows, no sampling */
 } lissa_state;
 
-static void release(void *state) {
-    lissa_state *self = state;
-    if (self == NULL)
-        return;
-    infl_release(self->rows);
-    infl_release(self);
-}
-
-/* Batch number `index` of a stream, drawn with replacement. */
-static void draw(const infl_inverse *inverse, uint64_t stream, size_t index) {
+/* The rows of batch number `index` of a stream, drawn with replacement. */
+static void draw(const infl_inverse *inverse, uint64_t stream, size_t index, size_t *rows) {
     const lissa_state *self = inverse->state;
     for (size_t i = 0; i < self->batch; i++)
-        self->rows[i] = (size_t)infl_random_below(inverse->options.seed, stream, (uint64_t)index * self->batch + i,
-                                                  inverse->curvature->n_rows);
+        rows[i] = (size_t)infl_random_below(inverse->options.seed, stream, (uint64_t)index * self->batch + i,
+                                            inverse->curvature->n_rows);
 }
 
 /* Power iteration from the unit vector v, which is left at the direction found: ‖Av‖ grows towards max|e|. */
@@ -75,25 +66,27 @@ static infl_status find_scale(infl_inverse *inverse) {
     lissa_state *self = inverse->state;
     size_t p = inverse->curvature->p;
     double *v = NULL, *dominant = NULL, *image = NULL, largest, of_batch;
+    size_t *rows = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(v, p);
     INFL_ALLOCATE_OR_OUT(dominant, p);
     INFL_ALLOCATE_OR_OUT(image, p);
+    INFL_ALLOCATE_OR_OUT(rows, self->batch);
     for (size_t i = 0; i < p; i++)
-        dominant[i] = infl_random_normal(inverse->options.seed, INFL_STREAM_LANCZOS, i);
+        dominant[i] = infl_random_normal(inverse->options.seed, INFL_STREAM_START, i);
     double norm = infl_norm(dominant, p);
     for (size_t i = 0; i < p; i++)
         dominant[i] /= norm;
     if ((status = power_iteration(inverse, NULL, 0, POWER_STEPS, dominant, image, &largest)) != INFL_OK)
         goto out;
     if (largest == 0) {
-        status = infl_inverse_indefinite(inverse, "infl_inverse_create", "is zero", 0, 0, 0);
+        status = infl_inverse_indefinite(inverse, "is zero", 0, 0, 0);
         goto out;
     }
     for (size_t probe = 0; self->batch > 0 && probe < PROBES; probe++) {
-        draw(inverse, PROBE_STREAM, probe);
+        draw(inverse, PROBE_STREAM, probe, rows);
         memcpy(v, dominant, p * sizeof *v);
-        if ((status = power_iteration(inverse, self->rows, self->batch, PROBE_STEPS, v, image, &of_batch)) != INFL_OK)
+        if ((status = power_iteration(inverse, rows, self->batch, PROBE_STEPS, v, image, &of_batch)) != INFL_OK)
             goto out;
         largest = fmax(largest, of_batch);
     }
@@ -102,6 +95,7 @@ out:
     infl_release(v);
     infl_release(dominant);
     infl_release(image);
+    infl_release(rows);
     return status;
 }
 
@@ -111,7 +105,6 @@ static infl_status prepare(infl_inverse *inverse) {
     inverse->state = self;
     /* an operator without rows is its own estimate */
     self->batch = inverse->curvature->n_rows == 0 ? 0 : inverse->options.lissa_batch;
-    INFL_ALLOCATE(self->rows, self->batch);
     self->scale = inverse->options.lissa_scale;
     return self->scale > 0 ? INFL_OK : find_scale(inverse);
 }
@@ -132,6 +125,7 @@ typedef struct recursion {
     size_t p, k, active, depth, check, repeats;
     double *h, *images; /* active×p */
     double *best;       /* k×p */
+    size_t *rows;       /* of the batch */
     column *columns;    /* active */
 } recursion;
 
@@ -139,8 +133,8 @@ static infl_status diverged(const recursion *self, size_t slot, size_t repeat, s
                             double residual) {
     const infl_inverse_options *options = &self->inverse->options;
     const column *c = &self->columns[slot];
-    return infl_fail(INFL_E_DIVERGED, "infl_inverse_solve: LiSSA %s at iteration %zu of repeat %zu, right-hand side %zu: "
-                     "relative residual %.3g, |h|/|b| %.3g, scale %.6g%s, damping %g; %s%s", saw, iteration, repeat,
+    return infl_fail(INFL_E_DIVERGED, "LiSSA %s at iteration %zu of repeat %zu, right-hand side %zu: relative "
+                     "residual %.3g, |h|/|b| %.3g, scale %.6g%s, damping %g; %s%s", saw, iteration, repeat,
                      c->index, residual, infl_norm(self->h + slot * self->p, self->p) / c->norm, self->state->scale,
                      options->lissa_scale > 0 ? " (given)" : "", self->inverse->curvature->damping,
                      options->lissa_scale > 0 ? "raise lissa_scale (0 finds one) or the damping"
@@ -189,8 +183,8 @@ static infl_status step(recursion *self, size_t repeat, size_t iteration) {
     size_t p = self->p, n_rows = self->inverse->curvature->n_rows;
     int looking = iteration % self->check == 0 || iteration == self->depth;
     if (state->batch > 0)
-        draw(self->inverse, INFL_STREAM_LISSA | (uint64_t)repeat << 8, iteration - 1);
-    INFL_TRY(product(self, state->batch > 0 ? state->rows : NULL, state->batch, repeat, iteration));
+        draw(self->inverse, INFL_STREAM_LISSA | (uint64_t)repeat << 8, iteration - 1, self->rows);
+    INFL_TRY(product(self, state->batch > 0 ? self->rows : NULL, state->batch, repeat, iteration));
     for (size_t slot = 0; slot < self->active; slot++) {
         const column *c = &self->columns[slot];
         infl_solve_report *report = &self->reports[c->index];
@@ -254,9 +248,10 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
                       .check = options->lissa_check != 0 ? options->lissa_check : DEFAULT_CHECK,
                       .repeats = state->batch > 0 ? options->lissa_repeats : 1}; /* without chance all are the same */
     infl_status status = INFL_OK;
-    INFL_ALLOCATE_OR_OUT(self.h, k * p);
-    INFL_ALLOCATE_OR_OUT(self.images, k * p);
-    INFL_ALLOCATE_OR_OUT(self.best, k * p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.h, k, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.images, k, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.best, k, p);
+    INFL_ALLOCATE_OR_OUT(self.rows, state->batch);
     INFL_ALLOCATE_OR_OUT(self.columns, k);
     memset(solutions, 0, k * p * sizeof *solutions);
     size_t total = self.repeats * self.depth;
@@ -277,8 +272,9 @@ out:
     infl_release(self.h);
     infl_release(self.images);
     infl_release(self.best);
+    infl_release(self.rows);
     infl_release(self.columns);
     return status;
 }
 
-const infl_inverse_ops infl_inverse_lissa = {"LiSSA", prepare, release, solve};
+const infl_inverse_ops infl_inverse_lissa = {"LiSSA", prepare, infl_release, solve};

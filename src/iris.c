@@ -1,9 +1,5 @@
 #include "dataset.h"
 
-#include <string.h>
-
-#include "memory.h"
-
 enum { ROWS = 150, FEATURES = 4, CLASSES = 3 };
 
 /* Tenths of a centimetre: sepal length and width, petal length and width. */
@@ -57,17 +53,12 @@ infl_status infl_dataset_iris(infl_dataset **out) {
     spec.features = features;
     spec.labels = labels;
     spec.n_classes = CLASSES;
-    infl_status status = INFL_OK;
     infl_dataset *dataset;
-    INFL_TRY(infl_dataset_create(&dataset, &spec));
-    INFL_ALLOCATE_OR_OUT(dataset->storage->class_names, CLASSES);
-    for (size_t c = 0; c < CLASSES; c++) {
-        INFL_ALLOCATE_OR_OUT(dataset->storage->class_names[c], strlen(iris_species[c]) + 1);
-        strcpy(dataset->storage->class_names[c], iris_species[c]);
-    }
-    *out = dataset;
-out:
-    if (status != INFL_OK)
+    INFL_TRY(infl_in_name_of(__func__, infl_dataset_create(&dataset, &spec)));
+    infl_status status = infl_dataset_name_classes(dataset, iris_species, CLASSES);
+    if (status == INFL_OK)
+        *out = dataset;
+    else
         infl_dataset_destroy(dataset);
-    return status;
+    return infl_in_name_of(__func__, status);
 }

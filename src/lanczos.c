@@ -32,7 +32,7 @@ static void random_direction(lanczos *self, size_t n, double *w) {
     double norm, before;
     do {
         for (size_t i = 0; i < self->p; i++)
-            w[i] = infl_random_normal(self->seed, INFL_STREAM_LANCZOS, self->draws++);
+            w[i] = infl_random_normal(self->seed, INFL_STREAM_START, self->draws++);
         before = infl_norm(w, self->p);
         orthogonalise(self, n, w);
         norm = infl_norm(w, self->p);
@@ -141,11 +141,7 @@ infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int larg
         size_t m = self.steps;
         look = m + 1 + m / 10; /* an eigendecomposition of T at every step would cost more than the steps */
         infl_release(vectors);
-        vectors = infl_allocate(m, m * sizeof *vectors);
-        if (vectors == NULL) {
-            status = INFL_E_MEMORY;
-            goto out;
-        }
+        INFL_ALLOCATE_MATRIX_OR_OUT(vectors, m, m);
         if ((status = ritz(&self, values, vectors)) != INFL_OK)
             goto out;
         converged = count_converged(&self, values, vectors, k, largest, given.tolerance, &worst);
@@ -158,14 +154,14 @@ infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int larg
     }
     if (eigenvectors != NULL || residuals != NULL) {
         size_t m = self.steps;
-        INFL_ALLOCATE_OR_OUT(found, k * p);
+        INFL_ALLOCATE_MATRIX_OR_OUT(found, k, p);
         for (size_t i = 0; i < k; i++) {
             const double *coefficients = vectors + wanted(&self, i, largest) * m;
             for (size_t j = 0; j < m; j++)
                 infl_axpy(coefficients[j], self.basis[j], found + i * p, p);
         }
         if (residuals != NULL) {
-            INFL_ALLOCATE_OR_OUT(images, k * p);
+            INFL_ALLOCATE_MATRIX_OR_OUT(images, k, p);
             if ((status = infl_curvature_product_rows(curvature, NULL, 0, found, k, images)) != INFL_OK)
                 goto out;
         }

@@ -1,9 +1,7 @@
 /* Losses as the caller sees them: checked options, and one row at a time through the engine. */
 #include <math.h>
-#include <string.h>
 
 #include "chunks.h"
-#include "memory.h"
 #include "network.h"
 
 infl_status infl_read_loss(infl_loss *loss, const infl_loss *given, const char *function) {
@@ -42,5 +40,6 @@ infl_status infl_loss_evaluate(const infl_loss *loss, const double *outputs, siz
         return infl_fail(INFL_E_ARGUMENT, "%s: n_outputs is 0; expected at least 1", __func__);
     INFL_TRY(infl_check_vectors(outputs, 1, n_outputs, __func__, "outputs"));
     INFL_TRY(check_target(&checked, n_outputs, target));
-    return infl_engine_select(INFL_F64)->loss_of_row(&checked, outputs, n_outputs, target, value, gradient, hessian);
+    return infl_in_name_of(__func__, infl_engine_select(INFL_F64)->loss_of_row(&checked, outputs, n_outputs, target,
+                                                                               value, gradient, hessian));
 }

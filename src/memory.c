@@ -20,4 +20,12 @@ void *infl_allocate(size_t count, size_t size) {
     return memset(memory, 0, bytes);
 }
 
+void *infl_allocate_matrix(size_t rows, size_t columns, size_t size) {
+    if (columns != 0 && rows > SIZE_MAX / columns) {
+        infl_fail(INFL_E_MEMORY, "%zu×%zu objects of %zu bytes are more than can be addressed", rows, columns, size);
+        return NULL;
+    }
+    return infl_allocate(rows * columns, size);
+}
+
 void infl_release(void *memory) { free(memory); }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "chunks.h"
+#include "dense.h"
 #include "memory.h"
 #include "network.h"
 #include "random.h"
@@ -44,14 +45,14 @@ void infl_builder_destroy(infl_builder *builder) {
     infl_release(builder);
 }
 
-static infl_status append(infl_builder *builder, const infl_layer_spec *spec, const char *function) {
+static infl_status append(infl_builder *builder, const infl_layer_spec *spec) {
     infl_layer layer = {.spec = *spec};
     const infl_layer_kind *kind = kind_of(&layer);
     layer.n_inputs = kind->n_inputs;
     for (size_t i = 0; i < layer.n_inputs; i++) {
         if (spec->inputs[i] < 0 || (size_t)spec->inputs[i] >= builder->n_layers)
-            return infl_fail(INFL_E_ARGUMENT, "%s: node %d does not exist; there are 0 to %zu", function,
-                             (int)spec->inputs[i], builder->n_layers - 1);
+            return infl_fail(INFL_E_ARGUMENT, "node %d does not exist; there are 0 to %zu", (int)spec->inputs[i],
+                             builder->n_layers - 1);
         layer.in_width[i] = builder->layers[spec->inputs[i]].width;
     }
     INFL_TRY(kind->shape(&layer));
@@ -76,7 +77,7 @@ static infl_node append_node(infl_builder *builder, infl_status checked, const i
     }
     if (builder->error.status != INFL_OK)
         return INFL_NODE_INVALID;
-    infl_status status = checked != INFL_OK ? checked : append(builder, spec, function);
+    infl_status status = checked != INFL_OK ? checked : infl_in_name_of(function, append(builder, spec));
     infl_error_collect(&builder->error, status, 0);
     return status == INFL_OK ? (infl_node)(builder->n_layers - 1) : INFL_NODE_INVALID;
 }
@@ -359,28 +360,38 @@ static infl_status check_inputs(const infl_model *model, const infl_dataset *dat
     return INFL_OK;
 }
 
-/* predict, jvp and vjp: all rows of a dataset through the model, without a loss. */
+/* predict, jvp and vjp: all rows of a dataset through the model, without a loss; a result of `length` numbers. */
 static infl_status over_dataset(const infl_model *model, const infl_dataset *dataset, infl_chunk_work work,
-                                const double *input, size_t k, double *output) {
+                                const double *input, size_t k, double *out, size_t length, const char *function) {
     infl_chunks chunks = {.model = model, .dataset = dataset, .threads = 1};
     infl_status status = INFL_OK;
-    size_t n = infl_dataset_rows(dataset), *rows;
-    INFL_ALLOCATE(rows, n);
+    size_t n = infl_dataset_rows(dataset), *rows = NULL;
+    double *result = NULL;
+    INFL_ALLOCATE_OR_OUT(rows, n);
+    INFL_ALLOCATE_OR_OUT(result, length);
     for (size_t i = 0; i < n; i++)
         rows[i] = i;
     status = infl_chunks_run(&chunks, &(infl_chunk_job){.work = work, .rows = rows, .n = n, .input = input, .k = k,
-                                                        .output = output});
+                                                        .output = result});
+    if (status == INFL_OK && !infl_all_finite(result, length))
+        status = infl_fail(INFL_E_NONFINITE, "the result has NaN or infinity: parameters, features or vectors are too "
+                                             "large");
+    if (status == INFL_OK)
+        memcpy(out, result, length * sizeof *out);
+out:
     infl_chunks_release(&chunks);
+    infl_release(result);
     infl_release(rows);
-    return status;
+    return infl_in_name_of(function, status);
 }
 
 infl_status infl_model_predict(const infl_model *model, const infl_dataset *dataset, double *outputs) {
     INFL_REQUIRE(model);
     INFL_REQUIRE(dataset);
     INFL_REQUIRE(outputs);
-    INFL_TRY(check_inputs(model, dataset, "infl_model_predict"));
-    return over_dataset(model, dataset, INFL_WORK_OUTPUTS, NULL, 0, outputs);
+    INFL_TRY(check_inputs(model, dataset, __func__));
+    return over_dataset(model, dataset, INFL_WORK_OUTPUTS, NULL, 0, outputs,
+                        infl_dataset_rows(dataset) * model->network.n_outputs, __func__);
 }
 
 infl_status infl_model_jvp(const infl_model *model, const infl_dataset *dataset, const double *tangents, size_t k,
@@ -389,9 +400,10 @@ infl_status infl_model_jvp(const infl_model *model, const infl_dataset *dataset,
     INFL_REQUIRE(dataset);
     INFL_REQUIRE(tangents);
     INFL_REQUIRE(out);
-    INFL_TRY(check_inputs(model, dataset, "infl_model_jvp"));
-    INFL_TRY(infl_check_vectors(tangents, k, model->network.n_parameters, "infl_model_jvp", "tangents"));
-    return over_dataset(model, dataset, INFL_WORK_OUTPUT_TANGENTS, tangents, k, out);
+    INFL_TRY(check_inputs(model, dataset, __func__));
+    INFL_TRY(infl_check_vectors(tangents, k, model->network.n_parameters, __func__, "tangents"));
+    return over_dataset(model, dataset, INFL_WORK_OUTPUT_TANGENTS, tangents, k, out,
+                        k * infl_dataset_rows(dataset) * model->network.n_outputs, __func__);
 }
 
 infl_status infl_model_vjp(const infl_model *model, const infl_dataset *dataset, const double *cotangents, size_t k,
@@ -400,8 +412,9 @@ infl_status infl_model_vjp(const infl_model *model, const infl_dataset *dataset,
     INFL_REQUIRE(dataset);
     INFL_REQUIRE(cotangents);
     INFL_REQUIRE(out);
-    INFL_TRY(check_inputs(model, dataset, "infl_model_vjp"));
-    INFL_TRY(infl_check_vectors(cotangents, k, infl_dataset_rows(dataset) * model->network.n_outputs,
-                                "infl_model_vjp", "cotangents"));
-    return over_dataset(model, dataset, INFL_WORK_COTANGENTS, cotangents, k, out);
+    INFL_TRY(check_inputs(model, dataset, __func__));
+    INFL_TRY(infl_check_vectors(cotangents, k, infl_dataset_rows(dataset) * model->network.n_outputs, __func__,
+                                "cotangents"));
+    return over_dataset(model, dataset, INFL_WORK_COTANGENTS, cotangents, k, out, k * model->network.n_parameters,
+                        __func__);
 }

@@ -86,7 +86,6 @@ typedef enum infl_seed_kind {
 
 /* One chunk through the network. Pointers of type void are arrays of the engine's precision. */
 typedef struct infl_engine {
-    const char *name;
     infl_precision precision;
     size_t real_size;
     const infl_layer_kind *const *kinds; /* INFL_LAYER_KINDS of them */
@@ -137,9 +136,6 @@ const infl_engine *infl_engine_select(infl_precision precision);
 
 /* A loss given from outside: defaults, options of other sizes, checks. */
 infl_status infl_read_loss(infl_loss *loss, const infl_loss *given, const char *function);
-
-/* Rows of a chunk: a function of the network alone, so that sums over rows are grouped in one way only. */
-size_t infl_network_chunk_rows(const infl_network *network);
 
 struct infl_model {
     const infl_engine *engine;

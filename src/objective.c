@@ -135,10 +135,16 @@ infl_status infl_objective_copy(infl_objective **out, const infl_objective *obje
     infl_objective *copy = NULL;
     unsigned char *removed = NULL;
     infl_status status = INFL_OK;
-    size_t n = 0;
+    size_t n = 0, left = objective->n_rows;
     INFL_ALLOCATE(removed, objective->n_rows);
-    for (size_t i = 0; i < n_rows; i++)
+    for (size_t i = 0; i < n_rows; i++) {
+        left -= !removed[rows[i]];
         removed[rows[i]] = 1;
+    }
+    if (left == 0) {
+        status = infl_fail(INFL_E_ARGUMENT, "all %zu rows would be removed; at least one must remain", objective->n_rows);
+        goto out;
+    }
     if ((status = objective->ops->clone(objective->source, threads, &source)) != INFL_OK)
         goto out;
     if ((status = create(&copy, objective->ops, source, objective->n_rows, objective->n_parameters, objective->decay,
@@ -163,18 +169,7 @@ infl_status infl_objective_without(infl_objective **out, const infl_objective *o
         INFL_REQUIRE(rows);
         INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n_rows, __func__));
     }
-    unsigned char *removed;
-    INFL_ALLOCATE(removed, objective->n_rows);
-    size_t left = objective->n_rows;
-    for (size_t i = 0; i < n_rows; i++) {
-        left -= !removed[rows[i]];
-        removed[rows[i]] = 1;
-    }
-    infl_release(removed);
-    if (left == 0)
-        return infl_fail(INFL_E_ARGUMENT, "%s: all %zu rows would be removed; at least one must remain", __func__,
-                         objective->n_rows);
-    return infl_objective_copy(out, objective, rows, n_rows, objective->threads);
+    return infl_in_name_of(__func__, infl_objective_copy(out, objective, rows, n_rows, objective->threads));
 }
 
 void infl_objective_destroy(infl_objective *objective) {

@@ -154,12 +154,7 @@ static int improved(polishing *s) {
 }
 
 static infl_status report(const infl_polish_options *options, size_t done) {
-    if (options->progress == NULL || options->max_iterations == 0)
-        return INFL_OK;
-    if (options->progress(options->progress_context, "polish", done, options->max_iterations) != 0)
-        return infl_fail(INFL_E_CANCELLED, "infl_polish: cancelled by progress after %zu of %zu iterations", done,
-                         options->max_iterations);
-    return INFL_OK;
+    return infl_report_progress(options->progress, options->progress_context, "polish", done, options->max_iterations);
 }
 
 static infl_status run(polishing *s, infl_train_result *result) {
@@ -213,7 +208,7 @@ infl_status infl_polish(infl_objective *objective, const infl_polish_options *op
     INFL_TRY(infl_polish_read_options(&s.options, options, __func__));
     infl_train_result found = {0};
     point *points[] = {&s.here, &s.trial, &s.best};
-    infl_status status;
+    infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(s.start, p);
     for (size_t i = 0; i < 3; i++) {
         INFL_ALLOCATE_OR_OUT(points[i]->theta, p);
@@ -239,5 +234,5 @@ out:
     infl_release(s.residual);
     infl_release(s.direction);
     infl_release(s.hd);
-    return status;
+    return infl_in_name_of(__func__, status);
 }

@@ -13,7 +13,7 @@ enum {
     INFL_STREAM_SPLIT = 2,
     INFL_STREAM_BATCHES = 3, /* + epoch << 8 */
     INFL_STREAM_LISSA = 4,   /* + repeat << 8 */
-    INFL_STREAM_LANCZOS = 5,
+    INFL_STREAM_START = 5,   /* start vectors of iterations */
 };
 
 uint64_t infl_random_bits(uint64_t seed, uint64_t stream, uint64_t index);

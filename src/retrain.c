@@ -4,6 +4,7 @@
 #include "dense.h"
 #include "memory.h"
 #include "objective.h"
+#include "objective_sources.h"
 #include "train.h"
 
 typedef struct retraining {
@@ -128,12 +129,6 @@ static infl_status run(retraining *r, int threads) {
     return infl_error_raise(&r->error);
 }
 
-/* rows×columns numbers; a row's bytes cannot overflow, as the caller has such a row. */
-static infl_status new_matrix(double **out, size_t rows, size_t columns) {
-    *out = infl_allocate(rows, columns * sizeof **out);
-    return *out == NULL ? INFL_E_MEMORY : INFL_OK;
-}
-
 /* The losses of the test rows at the optimum, from which the changes are counted. */
 static infl_status measure_base(retraining *r) {
     infl_objective *test;
@@ -192,6 +187,11 @@ static infl_status check_output(const retraining *r, const infl_retrain_output *
     return INFL_OK;
 }
 
+/* Copies of an objective of the caller's share his callbacks, which with one thread are promised never to overlap. */
+static int one_caller_only(const infl_objective *objective) {
+    return objective->ops == &infl_custom_source && objective->threads == 1;
+}
+
 infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size_t n_rows, infl_objective *test,
                                  const size_t *test_rows, size_t n_test, const infl_retrain_options *options,
                                  infl_retrain_output *output) {
@@ -214,18 +214,21 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
                              test->n_parameters, r.p);
     }
     INFL_TRY(check_output(&r, &out, __func__));
+    if (one_caller_only(train) || (test != NULL && one_caller_only(test)))
+        threads = 1;
     if (out.loss_changes == NULL && out.control_losses == NULL)
         r.test = NULL;
     r.n_units = r.m + (r.options.subtract_control ? 1 : 0);
-    infl_status status;
+    infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(r.optimum, r.p);
     INFL_ALLOCATE_OR_OUT(r.base_losses, r.t);
     INFL_ALLOCATE_OR_OUT(r.control_parameters, r.p);
     INFL_ALLOCATE_OR_OUT(r.control_losses, r.t);
     INFL_ALLOCATE_OR_OUT(r.results, r.m);
-    if ((out.parameter_changes != NULL && (status = new_matrix(&r.parameters, r.m, r.p)) != INFL_OK) ||
-        (out.loss_changes != NULL && (status = new_matrix(&r.losses, r.m, r.t)) != INFL_OK))
-        goto out;
+    if (out.parameter_changes != NULL)
+        INFL_ALLOCATE_MATRIX_OR_OUT(r.parameters, r.m, r.p);
+    if (out.loss_changes != NULL)
+        INFL_ALLOCATE_MATRIX_OR_OUT(r.losses, r.m, r.t);
     if ((status = infl_objective_get_parameters(train, r.optimum)) != INFL_OK)
         goto out;
     if (r.test != NULL && (status = measure_base(&r)) != INFL_OK)
@@ -240,5 +243,5 @@ out:
     infl_release(r.results);
     infl_release(r.parameters);
     infl_release(r.losses);
-    return status;
+    return infl_in_name_of(__func__, status);
 }

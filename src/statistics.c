@@ -67,17 +67,17 @@ static void centre(const double *values, size_t n, double *centred) {
 }
 
 static infl_status pearson_of(const double *x, const double *y, size_t n, double *r) {
-    double *x_centred, *y_centred;
-    INFL_ALLOCATE(x_centred, n);
-    y_centred = infl_allocate(n, sizeof *y_centred);
-    if (y_centred != NULL) {
-        centre(x, n, x_centred);
-        centre(y, n, y_centred);
-        *r = cosine_of(x_centred, y_centred, n);
-    }
+    infl_status status = INFL_OK;
+    double *x_centred = NULL, *y_centred = NULL;
+    INFL_ALLOCATE_OR_OUT(x_centred, n);
+    INFL_ALLOCATE_OR_OUT(y_centred, n);
+    centre(x, n, x_centred);
+    centre(y, n, y_centred);
+    *r = cosine_of(x_centred, y_centred, n);
+out:
     infl_release(x_centred);
     infl_release(y_centred);
-    return y_centred == NULL ? INFL_E_MEMORY : INFL_OK;
+    return status;
 }
 
 infl_status infl_pearson(const double *x, const double *y, size_t n, double *r) {

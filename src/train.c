@@ -120,17 +120,12 @@ static infl_status as_divergence(infl_status status, size_t steps, double learni
     if (status != INFL_E_NONFINITE)
         return status;
     return infl_fail(INFL_E_DIVERGED,
-                     "infl_train: R or theta is not finite after %zu steps with learning_rate %g; a smaller one may do",
+                     "R or theta is not finite after %zu steps with learning_rate %g; a smaller one may do",
                      steps, learning_rate);
 }
 
 static infl_status report(const infl_train_options *options, size_t done) {
-    if (options->progress == NULL || options->steps == 0)
-        return INFL_OK;
-    if (options->progress(options->progress_context, "train", done, options->steps) != 0)
-        return infl_fail(INFL_E_CANCELLED, "infl_train: cancelled by progress after %zu of %zu steps", done,
-                         options->steps);
-    return INFL_OK;
+    return infl_report_progress(options->progress, options->progress_context, "train", done, options->steps);
 }
 
 static void update(training *t, double rate, double powers[2]) {
@@ -186,7 +181,7 @@ infl_status infl_train(infl_objective *objective, const infl_train_options *opti
     training t = {.objective = objective, .n = objective->n_rows, .p = objective->n_parameters};
     INFL_TRY(infl_train_read_options(&t.options, options, __func__));
     infl_train_result found = {0};
-    infl_status status;
+    infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(t.start, t.p);
     INFL_ALLOCATE_OR_OUT(t.theta, t.p);
     INFL_ALLOCATE_OR_OUT(t.gradient, t.p);
@@ -212,5 +207,5 @@ out:
     infl_release(t.second);
     infl_release(t.epoch);
     infl_release(t.rows);
-    return status;
+    return infl_in_name_of(__func__, status);
 }

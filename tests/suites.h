@@ -8,4 +8,12 @@
 #include "suites.inc"
 #undef SUITE
 
+/* A test case named by its path, its test run for _i = 0 .. n−1; the timeout allows for sanitizers and valgrind. */
+static inline void add_case(Suite *suite, const char *path, const TTest *test, int n) {
+    TCase *tcase = tcase_create(path);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, test, 0, n);
+    suite_add_tcase(suite, tcase);
+}
+
 #endif

@@ -12,6 +12,7 @@
 #include "dataset.h"
 #include "influence.h"
 #include "random.h"
+#include "suites.h"
 
 #define assert_ok(call) ck_assert_msg((call) == INFL_OK, "%s", infl_last_error())
 
@@ -496,31 +497,22 @@ START_TEST(random_edits) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *name, const TTest *test) {
-    TCase *tests = tcase_create(name);
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, test);
-    suite_add_tcase(suite, tests);
-}
-
-Suite *csv_suite(void);
-
 Suite *csv_suite(void) {
     Suite *suite = suite_create("csv");
-    add(suite, "csv/same-table", shapes_of_the_same_table);
-    add(suite, "csv/options", every_option);
-    add(suite, "csv/class-names", class_names);
-    add(suite, "csv/class-names/many", many_class_names);
-    add(suite, "csv/across-buffers", across_buffers);
-    add(suite, "csv/long-lines", long_lines);
-    add(suite, "csv/numbers", numbers_are_exact);
-    add(suite, "csv/locale", any_locale);
-    add(suite, "csv/locale/restored", locale_is_restored);
-    add(suite, "csv/malformed", malformed);
-    add(suite, "csv/malformed/by-option", malformed_by_option);
-    add(suite, "csv/malformed/nul", nul_bytes);
-    add(suite, "csv/malformed/random-edits", random_edits);
-    add(suite, "csv/not-a-file", not_a_file);
-    add(suite, "csv/arguments", arguments);
+    add_case(suite, "csv/same-table", shapes_of_the_same_table, 1);
+    add_case(suite, "csv/options", every_option, 1);
+    add_case(suite, "csv/class-names", class_names, 1);
+    add_case(suite, "csv/class-names/many", many_class_names, 1);
+    add_case(suite, "csv/across-buffers", across_buffers, 1);
+    add_case(suite, "csv/long-lines", long_lines, 1);
+    add_case(suite, "csv/numbers", numbers_are_exact, 1);
+    add_case(suite, "csv/locale", any_locale, 1);
+    add_case(suite, "csv/locale/restored", locale_is_restored, 1);
+    add_case(suite, "csv/malformed", malformed, 1);
+    add_case(suite, "csv/malformed/by-option", malformed_by_option, 1);
+    add_case(suite, "csv/malformed/nul", nul_bytes, 1);
+    add_case(suite, "csv/malformed/random-edits", random_edits, 1);
+    add_case(suite, "csv/not-a-file", not_a_file, 1);
+    add_case(suite, "csv/arguments", arguments, 1);
     return suite;
 }

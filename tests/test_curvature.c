@@ -1,6 +1,7 @@
 #include <float.h>
 
 #include "spectral.h"
+#include "suites.h"
 
 /* A product with p terms rounds to p·ε of the norms; the factor covers λv and the matrix's own rounding. */
 static double product_tolerance(size_t p) { return 8 * (double)(p + 2) * DBL_EPSILON; }
@@ -330,23 +331,16 @@ START_TEST(test_lanczos_budget) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test, int end) {
-    TCase *tcase = tcase_create(path);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, test, 0, end);
-    suite_add_tcase(suite, tcase);
-}
-
 Suite *curvature_suite(void) {
     Suite *suite = suite_create("curvature");
-    add(suite, "curvature/product/matrix", test_matrix, 1);
-    add(suite, "curvature/product/block", test_block, 1);
-    add(suite, "curvature/product/objective", test_objective, 1);
-    add(suite, "curvature/asymmetry", test_asymmetry, 1);
-    add(suite, "curvature/arguments", test_arguments, 1);
-    add(suite, "curvature/eigen", test_eigen, 1);
-    add(suite, "curvature/lanczos/extremes", test_lanczos, 10);
-    add(suite, "curvature/lanczos/complete", test_lanczos_complete, 10);
-    add(suite, "curvature/lanczos/budget", test_lanczos_budget, 1);
+    add_case(suite, "curvature/product/matrix", test_matrix, 1);
+    add_case(suite, "curvature/product/block", test_block, 1);
+    add_case(suite, "curvature/product/objective", test_objective, 1);
+    add_case(suite, "curvature/asymmetry", test_asymmetry, 1);
+    add_case(suite, "curvature/arguments", test_arguments, 1);
+    add_case(suite, "curvature/eigen", test_eigen, 1);
+    add_case(suite, "curvature/lanczos/extremes", test_lanczos, 10);
+    add_case(suite, "curvature/lanczos/complete", test_lanczos_complete, 10);
+    add_case(suite, "curvature/lanczos/budget", test_lanczos_budget, 1);
     return suite;
 }

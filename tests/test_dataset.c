@@ -8,6 +8,7 @@
 #include "dataset.h"
 #include "influence.h"
 #include "random.h"
+#include "suites.h"
 
 /* Fails as expected, with a sentence that begins with the function's name and has `part` in it. */
 #define assert_fails(call, expected, part)                                                                             \
@@ -634,35 +635,26 @@ START_TEST(standardise_refuses) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test) {
-    TCase *tests = tcase_create(path);
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, test);
-    suite_add_tcase(suite, tests);
-}
-
-Suite *dataset_suite(void);
-
 Suite *dataset_suite(void) {
     Suite *suite = suite_create("dataset");
-    add(suite, "dataset/create/copies", create_copies);
-    add(suite, "dataset/create/borrows", create_borrows);
-    add(suite, "dataset/create/single-precision", create_single_precision);
-    add(suite, "dataset/create/refuses", create_refuses);
-    add(suite, "dataset/create/nonfinite", create_refuses_nonfinite);
-    add(suite, "dataset/iris", iris_is_fishers);
-    add(suite, "dataset/views/compose", views_compose);
-    add(suite, "dataset/views/reference", reference_outlives);
-    add(suite, "dataset/views/without", without_leaves_the_rest);
-    add(suite, "dataset/views/refuse", views_refuse);
-    add(suite, "dataset/split/smallest-keys", split_takes_smallest_keys);
-    add(suite, "dataset/split/uniform", split_is_uniform);
-    add(suite, "dataset/split/stratified-view", split_of_a_view);
-    add(suite, "dataset/split/refuses", split_refuses);
-    add(suite, "dataset/standardise/moments", standardise_gives_mean_0_variance_1);
-    add(suite, "dataset/standardise/reference", standardise_by_reference);
-    add(suite, "dataset/standardise/hard-columns", standardise_hard_columns);
-    add(suite, "dataset/standardise/single-precision", standardise_keeps_precision);
-    add(suite, "dataset/standardise/refuses", standardise_refuses);
+    add_case(suite, "dataset/create/copies", create_copies, 1);
+    add_case(suite, "dataset/create/borrows", create_borrows, 1);
+    add_case(suite, "dataset/create/single-precision", create_single_precision, 1);
+    add_case(suite, "dataset/create/refuses", create_refuses, 1);
+    add_case(suite, "dataset/create/nonfinite", create_refuses_nonfinite, 1);
+    add_case(suite, "dataset/iris", iris_is_fishers, 1);
+    add_case(suite, "dataset/views/compose", views_compose, 1);
+    add_case(suite, "dataset/views/reference", reference_outlives, 1);
+    add_case(suite, "dataset/views/without", without_leaves_the_rest, 1);
+    add_case(suite, "dataset/views/refuse", views_refuse, 1);
+    add_case(suite, "dataset/split/smallest-keys", split_takes_smallest_keys, 1);
+    add_case(suite, "dataset/split/uniform", split_is_uniform, 1);
+    add_case(suite, "dataset/split/stratified-view", split_of_a_view, 1);
+    add_case(suite, "dataset/split/refuses", split_refuses, 1);
+    add_case(suite, "dataset/standardise/moments", standardise_gives_mean_0_variance_1, 1);
+    add_case(suite, "dataset/standardise/reference", standardise_by_reference, 1);
+    add_case(suite, "dataset/standardise/hard-columns", standardise_hard_columns, 1);
+    add_case(suite, "dataset/standardise/single-precision", standardise_keeps_precision, 1);
+    add_case(suite, "dataset/standardise/refuses", standardise_refuses, 1);
     return suite;
 }

@@ -6,6 +6,7 @@
 
 #include "dense.h"
 #include "reference.h"
+#include "suites.h"
 
 static double *normals(size_t n, uint64_t seed) {
     double *x = calloc(n > 0 ? n : 1, sizeof *x);
@@ -314,22 +315,15 @@ START_TEST(test_threads) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test) {
-    TCase *tcase = tcase_create(path);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, test);
-    suite_add_tcase(suite, tcase);
-}
-
 Suite *dense_suite(void) {
     Suite *suite = suite_create("dense");
-    add(suite, "dense/gemm/elements", test_gemm);
-    add(suite, "dense/gemm/parallel", test_gemm_parallel);
-    add(suite, "dense/sums", test_sums);
-    add(suite, "dense/finite", test_finite);
-    add(suite, "dense/cholesky", test_cholesky);
-    add(suite, "dense/eigen/symmetric", test_eigen);
-    add(suite, "dense/eigen/tridiagonal", test_tridiagonal);
-    add(suite, "dense/threads", test_threads);
+    add_case(suite, "dense/gemm/elements", test_gemm, 1);
+    add_case(suite, "dense/gemm/parallel", test_gemm_parallel, 1);
+    add_case(suite, "dense/sums", test_sums, 1);
+    add_case(suite, "dense/finite", test_finite, 1);
+    add_case(suite, "dense/cholesky", test_cholesky, 1);
+    add_case(suite, "dense/eigen/symmetric", test_eigen, 1);
+    add_case(suite, "dense/eigen/tridiagonal", test_tridiagonal, 1);
+    add_case(suite, "dense/threads", test_threads, 1);
     return suite;
 }

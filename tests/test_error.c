@@ -1,10 +1,13 @@
 #include <check.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "error.h"
 #include "influence.h"
+#include "memory.h"
+#include "suites.h"
 
 /* The same struct in an older, the present and a later header. */
 typedef struct options_old {
@@ -161,23 +164,57 @@ START_TEST(first_in_order_of_work_is_raised) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test) {
-    TCase *tests = tcase_create(path);
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, test);
-    suite_add_tcase(suite, tests);
+/* The sentence begins with the public function, once; a longer name that begins alike is another function's. */
+START_TEST(sentences_are_in_the_name_of_the_call) {
+    infl_fail(INFL_E_DIVERGED, "infl_solve_rows: too far");
+    ck_assert_int_eq(infl_in_name_of("infl_solve", INFL_E_DIVERGED), INFL_E_DIVERGED);
+    ck_assert_str_eq(infl_last_error(), "infl_solve: infl_solve_rows: too far");
+    infl_in_name_of("infl_solve", INFL_E_DIVERGED);
+    infl_in_name_of("infl_other", INFL_OK);
+    ck_assert_str_eq(infl_last_error(), "infl_solve: infl_solve_rows: too far");
+}
+END_TEST
+
+static int stop_at_2(void *context, const char *stage, size_t done, size_t total) {
+    *(size_t *)context += 1;
+    ck_assert(strcmp(stage, "solve") == 0 && total == 5);
+    return done == 2;
 }
 
-Suite *error_suite(void);
+START_TEST(progress_cancels) {
+    size_t n_calls = 0;
+    ck_assert_int_eq(infl_report_progress(NULL, NULL, "solve", 2, 5), INFL_OK);
+    ck_assert_int_eq(infl_report_progress(stop_at_2, &n_calls, "solve", 0, 0), INFL_OK); /* nothing to do: no call */
+    ck_assert_int_eq(infl_report_progress(stop_at_2, &n_calls, "solve", 1, 5), INFL_OK);
+    ck_assert_int_eq(infl_report_progress(stop_at_2, &n_calls, "solve", 2, 5), INFL_E_CANCELLED);
+    ck_assert_ptr_nonnull(strstr(infl_last_error(), "\"solve\" at 2 of 5"));
+    ck_assert_uint_eq(n_calls, 2);
+}
+END_TEST
+
+START_TEST(sizes_that_overflow_are_refused) {
+    const size_t half = (size_t)1 << (sizeof(size_t) * 4);
+    ck_assert_ptr_null(infl_allocate(SIZE_MAX / 8 + 1, 8));
+    ck_assert_ptr_null(infl_allocate_matrix(half, half, 1)); /* wraps round to 0 */
+    ck_assert_ptr_null(infl_allocate_matrix(half, half / 8, 8));
+    ck_assert_ptr_nonnull(strstr(infl_last_error(), "more than can be addressed"));
+    void *empty = infl_allocate_matrix(0, half, 8);
+    ck_assert_ptr_nonnull(empty);
+    infl_release(empty);
+}
+END_TEST
 
 Suite *error_suite(void) {
     Suite *suite = suite_create("error");
-    add(suite, "error/message", message);
-    add(suite, "error/options/any-age", options_of_any_age);
-    add(suite, "error/options/refused", options_refused);
-    add(suite, "error/status-names", status_names);
-    add(suite, "error/version", version);
-    add(suite, "error/threads", message_is_of_the_thread);
-    add(suite, "error/slot", first_in_order_of_work_is_raised);
+    add_case(suite, "error/message", message, 1);
+    add_case(suite, "error/options/any-age", options_of_any_age, 1);
+    add_case(suite, "error/options/refused", options_refused, 1);
+    add_case(suite, "error/status-names", status_names, 1);
+    add_case(suite, "error/version", version, 1);
+    add_case(suite, "error/threads", message_is_of_the_thread, 1);
+    add_case(suite, "error/slot", first_in_order_of_work_is_raised, 1);
+    add_case(suite, "error/name", sentences_are_in_the_name_of_the_call, 1);
+    add_case(suite, "error/progress", progress_cancels, 1);
+    add_case(suite, "error/memory", sizes_that_overflow_are_refused, 1);
     return suite;
 }

@@ -1,6 +1,8 @@
+#include <stdatomic.h>
 #include <time.h>
 
 #include "linear.h"
+#include "suites.h"
 
 enum { MAX_D = 8, MAX_N = 128 };
 
@@ -272,6 +274,56 @@ START_TEST(the_first_failing_row_is_named) {
 }
 END_TEST
 
+/* How many calls of a callback there are at the same time, and the most there ever were. */
+typedef struct guarded {
+    linear_problem *problem;
+    atomic_int inside, most;
+} guarded;
+
+static int guarded_gradients(void *context, const double *theta, const size_t *rows, size_t n, double *out) {
+    guarded *g = context;
+    int now = atomic_fetch_add(&g->inside, 1) + 1;
+    if (now > atomic_load(&g->most))
+        atomic_store(&g->most, now);
+    nanosleep(&(struct timespec){0, 200000}, NULL); /* long enough for others to come in */
+    int code = linear_row_gradients(g->problem, theta, rows, n, out);
+    atomic_fetch_sub(&g->inside, 1);
+    return code;
+}
+
+static int guarded_losses(void *context, const double *theta, const size_t *rows, size_t n, double *losses) {
+    return linear_losses(((guarded *)context)->problem, theta, rows, n, losses);
+}
+
+/* Callbacks may overlap unless the objective's threads is 1, and retraining's own threads change nothing in that. */
+START_TEST(callbacks_of_one_thread_do_not_overlap) {
+    linear_problem l = linear_create(1, 12, 4, 0.05, 5);
+    guarded g = {.problem = &l};
+    double start[4] = {0.5, 0.1, -0.3, 0.2}, changes[48];
+    infl_custom_objective custom = INFL_CUSTOM_OBJECTIVE_INIT;
+    custom.n_rows = l.n;
+    custom.n_parameters = l.d;
+    custom.context = &g;
+    custom.losses = guarded_losses;
+    custom.row_gradients = guarded_gradients;
+    infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
+    options.threads = 1;
+    infl_objective *train;
+    assert_ok(infl_objective_create_custom(&train, &custom, start, &options));
+    infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
+    sgd.steps = 3;
+    infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
+    o.train = &sgd;
+    o.threads = 4;
+    infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+    out.parameter_changes = changes;
+    assert_ok(infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &o, &out));
+    ck_assert_int_eq(atomic_load(&g.most), 1);
+    infl_objective_destroy(train);
+    linear_destroy(&l);
+}
+END_TEST
+
 START_TEST(arguments) {
     linear_problem l = linear_create(1, 12, 4, 0.05, 5), narrow = linear_create(1, 12, 3, 0.05, 5);
     linear_problem single = linear_create(1, 1, 4, 0.05, 5);
@@ -371,21 +423,15 @@ START_TEST(networks_retrain_to_the_same_bits) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test, int from, int to) {
-    TCase *tcase = tcase_create(path);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, test, from, to);
-    suite_add_tcase(suite, tcase);
-}
-
 Suite *evaluation_suite(void) {
     Suite *suite = suite_create("evaluation");
-    add(suite, "evaluation/ridge", ridge_without_each_row, 0, 1);
-    add(suite, "evaluation/control", control_at_a_polished_optimum_is_zero, 0, 1);
-    add(suite, "evaluation/by-hand", equals_training_by_hand, 0, 1);
-    add(suite, "evaluation/cancelling", cancelling_changes_nothing, 0, 1);
-    add(suite, "evaluation/error", the_first_failing_row_is_named, 0, 1);
-    add(suite, "evaluation/arguments", arguments, 0, 1);
-    add(suite, "evaluation/network/threads", networks_retrain_to_the_same_bits, 0, 2);
+    add_case(suite, "evaluation/ridge", ridge_without_each_row, 1);
+    add_case(suite, "evaluation/control", control_at_a_polished_optimum_is_zero, 1);
+    add_case(suite, "evaluation/by-hand", equals_training_by_hand, 1);
+    add_case(suite, "evaluation/cancelling", cancelling_changes_nothing, 1);
+    add_case(suite, "evaluation/error", the_first_failing_row_is_named, 1);
+    add_case(suite, "evaluation/callbacks", callbacks_of_one_thread_do_not_overlap, 1);
+    add_case(suite, "evaluation/arguments", arguments, 1);
+    add_case(suite, "evaluation/network/threads", networks_retrain_to_the_same_bits, 2);
     return suite;
 }

@@ -1,4 +1,5 @@
 #include "linear.h"
+#include "suites.h"
 
 enum { N = 40, D = 5, T = 9 };
 
@@ -377,20 +378,13 @@ START_TEST(networks_score_to_the_same_bits) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test, int from, int to) {
-    TCase *tcase = tcase_create(path);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, test, from, to);
-    suite_add_tcase(suite, tcase);
-}
-
 Suite *influence_suite(void) {
     Suite *suite = suite_create("influence");
-    add(suite, "influence/closed-forms", closed_forms, 0, 4);
-    add(suite, "influence/signs", signs_and_scales, 0, 4);
-    add(suite, "influence/retraining", predictions_match_retraining, 0, 1);
-    add(suite, "influence/top", top_is_the_head_of_a_stable_sort, 0, 1);
-    add(suite, "influence/arguments", arguments_and_failures_change_nothing, 0, 1);
-    add(suite, "influence/network/threads", networks_score_to_the_same_bits, 0, 2);
+    add_case(suite, "influence/closed-forms", closed_forms, 4);
+    add_case(suite, "influence/signs", signs_and_scales, 4);
+    add_case(suite, "influence/retraining", predictions_match_retraining, 1);
+    add_case(suite, "influence/top", top_is_the_head_of_a_stable_sort, 1);
+    add_case(suite, "influence/arguments", arguments_and_failures_change_nothing, 1);
+    add_case(suite, "influence/network/threads", networks_score_to_the_same_bits, 2);
     return suite;
 }

@@ -5,6 +5,7 @@
 #include <float.h>
 
 #include "spectral.h"
+#include "suites.h"
 
 enum { MOST = 64 };
 
@@ -440,6 +441,40 @@ START_TEST(test_interruption) {
 }
 END_TEST
 
+/* The exact methods cost p products, told of on the way, whether they accept the matrix or not. */
+START_TEST(test_preparation) {
+    const size_t p = 140; /* more than one block of columns */
+    double *values = calloc(p, sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    for (int indefinite = 0; indefinite < 2; indefinite++) {
+        spectral_geometric(values, p, 0.5, 2);
+        values[0] = indefinite ? -1 : values[0];
+        spectral a = spectral_create(values, p, 17);
+        counted_product counted = {.matrix = a.matrix, .p = p};
+        watcher w = {0, 0};
+        infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+        options.method = _i == 0 ? INFL_CHOLESKY : INFL_EIGEN;
+        options.progress = watch;
+        options.progress_context = &w;
+        infl_curvature *curvature;
+        infl_inverse *inverse = NULL;
+        assert_ok(infl_curvature_from_product(&curvature, counted_multiply, &counted, p, 0));
+        infl_status status = infl_inverse_create(&inverse, curvature, &options);
+        ck_assert_int_eq(status, _i == 0 && indefinite ? INFL_E_INDEFINITE : INFL_OK);
+        ck_assert_uint_eq(counted.n_vectors, p);
+        ck_assert_uint_ge(w.n_calls, 3);
+        w.cancel_at = w.n_calls + 2; /* in the middle of the next one */
+        infl_inverse *other = NULL;
+        assert_fails(INFL_E_CANCELLED, infl_inverse_create(&other, curvature, &options));
+        ck_assert(other == NULL && counted.n_vectors < 2 * p);
+        infl_inverse_destroy(inverse);
+        infl_curvature_destroy(curvature);
+        spectral_destroy(&a);
+    }
+    free(values);
+}
+END_TEST
+
 START_TEST(test_arguments) {
     double matrix[4] = {2, 0, 0, 1}, b[2] = {1, NAN}, x[2];
     infl_curvature *curvature;
@@ -712,26 +747,20 @@ START_TEST(test_lissa_batches) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test, int end) {
-    TCase *tcase = tcase_create(path);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, test, 0, end);
-    suite_add_tcase(suite, tcase);
-}
-
 Suite *inverse_suite(void) {
     Suite *suite = suite_create("inverse");
-    add(suite, "inverse/conformance/matrices", test_matrices, 4);
-    add(suite, "inverse/conformance/network", test_network, 4);
-    add(suite, "inverse/conformance/truth", test_truth, 4);
-    add(suite, "inverse/conformance/interruption", test_interruption, 4);
-    add(suite, "inverse/refusal/indefinite", test_indefinite, 4);
-    add(suite, "inverse/refusal/singular", test_singular, 4);
-    add(suite, "inverse/refusal/arguments", test_arguments, 1);
-    add(suite, "inverse/refusal/unconverged", test_unconverged, 2);
-    add(suite, "inverse/eigen/policies", test_policies, 2);
-    add(suite, "inverse/cg/iterations", test_cg_iterations, 1);
-    add(suite, "inverse/lissa/scale", test_lissa_scale, 1);
-    add(suite, "inverse/lissa/batches", test_lissa_batches, 1);
+    add_case(suite, "inverse/conformance/matrices", test_matrices, 4);
+    add_case(suite, "inverse/conformance/network", test_network, 4);
+    add_case(suite, "inverse/conformance/truth", test_truth, 4);
+    add_case(suite, "inverse/conformance/interruption", test_interruption, 4);
+    add_case(suite, "inverse/preparation", test_preparation, 2);
+    add_case(suite, "inverse/refusal/indefinite", test_indefinite, 4);
+    add_case(suite, "inverse/refusal/singular", test_singular, 4);
+    add_case(suite, "inverse/refusal/arguments", test_arguments, 1);
+    add_case(suite, "inverse/refusal/unconverged", test_unconverged, 2);
+    add_case(suite, "inverse/eigen/policies", test_policies, 2);
+    add_case(suite, "inverse/cg/iterations", test_cg_iterations, 1);
+    add_case(suite, "inverse/lissa/scale", test_lissa_scale, 1);
+    add_case(suite, "inverse/lissa/batches", test_lissa_batches, 1);
     return suite;
 }

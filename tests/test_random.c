@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "random.h"
+#include "suites.h"
 
 START_TEST(known_answers) {
     /* Philox4x32-10 of the Random123 distribution; key: the seed, counter: index and stream, low words first */
@@ -124,22 +125,13 @@ START_TEST(below_is_the_high_half) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test) {
-    TCase *tests = tcase_create(path);
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, test);
-    suite_add_tcase(suite, tests);
-}
-
-Suite *random_suite(void);
-
 Suite *random_suite(void) {
     Suite *suite = suite_create("random");
-    add(suite, "random/known-answers", known_answers);
-    add(suite, "random/order-of-draws", order_of_draws);
-    add(suite, "random/streams", streams_differ);
-    add(suite, "random/moments", moments);
-    add(suite, "random/below/unbiased", below_is_unbiased);
-    add(suite, "random/below/high-half", below_is_the_high_half);
+    add_case(suite, "random/known-answers", known_answers, 1);
+    add_case(suite, "random/order-of-draws", order_of_draws, 1);
+    add_case(suite, "random/streams", streams_differ, 1);
+    add_case(suite, "random/moments", moments, 1);
+    add_case(suite, "random/below/unbiased", below_is_unbiased, 1);
+    add_case(suite, "random/below/high-half", below_is_the_high_half, 1);
     return suite;
 }

@@ -7,6 +7,7 @@
 
 #include "influence.h"
 #include "random.h"
+#include "suites.h"
 
 #define assert_ok(call) ck_assert_msg((call) == INFL_OK, "%s", infl_last_error())
 
@@ -259,23 +260,14 @@ START_TEST(kendall_of_many) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test) {
-    TCase *tests = tcase_create(path);
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, test);
-    suite_add_tcase(suite, tests);
-}
-
-Suite *statistics_suite(void);
-
 Suite *statistics_suite(void) {
     Suite *suite = suite_create("statistics");
-    add(suite, "statistics/definitions", agree_with_definitions);
-    add(suite, "statistics/worked-examples", worked_examples);
-    add(suite, "statistics/extremes", extremes_are_exact);
-    add(suite, "statistics/invariances", invariances);
-    add(suite, "statistics/constant", constant_is_nan);
-    add(suite, "statistics/refuse", refuse);
-    add(suite, "statistics/kendall/many", kendall_of_many);
+    add_case(suite, "statistics/definitions", agree_with_definitions, 1);
+    add_case(suite, "statistics/worked-examples", worked_examples, 1);
+    add_case(suite, "statistics/extremes", extremes_are_exact, 1);
+    add_case(suite, "statistics/invariances", invariances, 1);
+    add_case(suite, "statistics/constant", constant_is_nan, 1);
+    add_case(suite, "statistics/refuse", refuse, 1);
+    add_case(suite, "statistics/kendall/many", kendall_of_many, 1);
     return suite;
 }

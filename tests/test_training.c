@@ -1,4 +1,5 @@
 #include "linear.h"
+#include "suites.h"
 
 /* What a callback of ours saw: the rows of each step's gradient, or how far the work came. */
 typedef struct record {
@@ -757,35 +758,28 @@ START_TEST(polish_of_a_network_without_decay_ends) {
 }
 END_TEST
 
-static void add(Suite *suite, const char *path, const TTest *test, int from, int to) {
-    TCase *tcase = tcase_create(path);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, test, from, to);
-    suite_add_tcase(suite, tcase);
-}
-
 Suite *training_suite(void) {
     Suite *suite = suite_create("training");
-    add(suite, "training/steps", every_step_is_pytorchs, 0, 4);
-    add(suite, "training/tolerance", stops_at_the_tolerance_and_only_then, 0, 1);
-    add(suite, "training/batches/epoch", batches_cover_each_epoch, 0, 1);
-    add(suite, "training/batches/removal", removing_a_row_keeps_the_order, 0, 1);
-    add(suite, "training/batches/mean", a_batch_is_the_mean_over_its_rows, 0, 1);
-    add(suite, "training/divergence", divergence_leaves_theta, 0, 1);
-    add(suite, "training/callback", a_failing_callback_leaves_theta, 0, 1);
-    add(suite, "training/progress", progress_and_cancelling, 0, 1);
-    add(suite, "training/arguments", arguments, 0, 1);
-    add(suite, "training/polish/optimum", polish_finds_the_optimum, 0, 2);
-    add(suite, "training/polish/saddle", polish_leaves_a_saddle, 0, 1);
-    add(suite, "training/polish/quadratic", polish_of_a_distant_quadratic, 0, 1);
-    add(suite, "training/polish/noise", polish_ends_in_noise, 0, 1);
-    add(suite, "training/polish/cliff", polish_steps_back_from_infinity, 0, 1);
-    add(suite, "training/polish/bottomless", polish_without_a_bottom_ends, 0, 1);
-    add(suite, "training/polish/blind-value", polish_goes_on_where_the_value_is_blind, 0, 1);
-    add(suite, "training/polish/separable", polish_of_separable_rows_ends, 0, 1);
-    add(suite, "training/polish/kernel", polish_keeps_out_of_the_kernel, 0, 2);
-    add(suite, "training/network/threads", networks_train_to_the_same_bits, 0, 2);
-    add(suite, "training/network/single", polish_reaches_single_precision, 0, 1);
-    add(suite, "training/network/no-decay", polish_of_a_network_without_decay_ends, 0, 2);
+    add_case(suite, "training/steps", every_step_is_pytorchs, 4);
+    add_case(suite, "training/tolerance", stops_at_the_tolerance_and_only_then, 1);
+    add_case(suite, "training/batches/epoch", batches_cover_each_epoch, 1);
+    add_case(suite, "training/batches/removal", removing_a_row_keeps_the_order, 1);
+    add_case(suite, "training/batches/mean", a_batch_is_the_mean_over_its_rows, 1);
+    add_case(suite, "training/divergence", divergence_leaves_theta, 1);
+    add_case(suite, "training/callback", a_failing_callback_leaves_theta, 1);
+    add_case(suite, "training/progress", progress_and_cancelling, 1);
+    add_case(suite, "training/arguments", arguments, 1);
+    add_case(suite, "training/polish/optimum", polish_finds_the_optimum, 2);
+    add_case(suite, "training/polish/saddle", polish_leaves_a_saddle, 1);
+    add_case(suite, "training/polish/quadratic", polish_of_a_distant_quadratic, 1);
+    add_case(suite, "training/polish/noise", polish_ends_in_noise, 1);
+    add_case(suite, "training/polish/cliff", polish_steps_back_from_infinity, 1);
+    add_case(suite, "training/polish/bottomless", polish_without_a_bottom_ends, 1);
+    add_case(suite, "training/polish/blind-value", polish_goes_on_where_the_value_is_blind, 1);
+    add_case(suite, "training/polish/separable", polish_of_separable_rows_ends, 1);
+    add_case(suite, "training/polish/kernel", polish_keeps_out_of_the_kernel, 2);
+    add_case(suite, "training/network/threads", networks_train_to_the_same_bits, 2);
+    add_case(suite, "training/network/single", polish_reaches_single_precision, 1);
+    add_case(suite, "training/network/no-decay", polish_of_a_network_without_decay_ends, 2);
     return suite;
 }

@@ -53,10 +53,12 @@ static void write_script(FILE *file, const plot *panel) {
         fprintf(file, "set logscale x\nset format x \"10^{%%T}\"\n");
     if (panel->y_log)
         fprintf(file, "set logscale y\nset format y \"10^{%%T}\"\n");
-    if (panel->margin > 0.0)
-        fprintf(file, "set offsets %g, %g, 0, 0\n", panel->margin, panel->margin);
-    if (panel->y_range != NULL)
-        fprintf(file, "set yrange %s\n", panel->y_range);
+    if (panel->x_low < panel->x_high)
+        fprintf(file, "set xrange [%g:%g]\n", panel->x_low, panel->x_high);
+    if (panel->x_step > 0.0)
+        fprintf(file, "set xtics %g\n", panel->x_step);
+    if (panel->y_low < panel->y_high)
+        fprintf(file, "set yrange [%g:%g]\n", panel->y_low, panel->y_high);
     if (panel->note != NULL)
         fprintf(file, "set label 1 \"%s\" at graph 0.97,0.06 right noenhanced\n", panel->note);
     fprintf(file, "if (strstrt(GPVAL_TERMINALS, \"pngcairo\")) {\n"

@@ -24,8 +24,9 @@ typedef struct plot {
     const char *title, *x_label, *y_label;
     const char *note;        /* a line in a corner; NULL: none                               */
     int x_log, y_log;
-    const char *y_range;     /* gnuplot's "[low:high]"; NULL: as the data want               */
-    double margin;           /* between the data and the left and right borders, in units of x */
+    double x_low, x_high;    /* ends of the axes; both 0: as the data want                   */
+    double y_low, y_high;
+    double x_step;           /* between the numbers at the axis; 0: as the data want         */
     const char *key_place;   /* gnuplot's "bottom left"                                      */
     int identity;            /* 1: the line y = x                                            */
     const plot_series *series;

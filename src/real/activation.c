@@ -28,16 +28,17 @@ static infl_status shape(infl_layer *layer) {
     }
 
 ACTIVATION(identity, y[i] = v; first[i] = 1; second[i] = 0;)
-ACTIVATION(hyperbolic_tangent, real t = infl_tanh(v), slope = 1 - t * t; y[i] = t; first[i] = slope;
+ACTIVATION(hyperbolic_tangent, real slope, t = infl_tanh(v, &slope); y[i] = t; first[i] = slope;
            second[i] = -2 * t * slope;)
-ACTIVATION(sigmoid, real s = infl_sigmoid(v), slope = s * infl_sigmoid(-v); y[i] = s; first[i] = slope;
-           second[i] = slope * (1 - 2 * s);)
-ACTIVATION(relu, y[i] = v > 0 ? v : 0; first[i] = v > 0 ? 1 : 0; second[i] = 0;)
-ACTIVATION(selu, real m = infl_expm1(v > 0 ? 0 : v), tail = SELU_SCALE * SELU_ALPHA * (m + 1);
+ACTIVATION(sigmoid, real complement, s = infl_sigmoid(v, &complement), slope = s * complement; y[i] = s;
+           first[i] = slope; second[i] = slope * (complement - s);)
+/* the comparison lets NaN through */
+ACTIVATION(relu, y[i] = v < 0 ? 0 : v; first[i] = v > 0 ? 1 : 0; second[i] = 0;)
+ACTIVATION(selu, real e, m = infl_expm1(v > 0 ? 0 : v, &e), tail = SELU_SCALE * SELU_ALPHA * e;
            y[i] = v > 0 ? SELU_SCALE * v : SELU_SCALE * SELU_ALPHA * m; first[i] = v > 0 ? SELU_SCALE : tail;
            second[i] = v > 0 ? 0 : tail;)
-ACTIVATION(softplus, real s = infl_sigmoid(v); y[i] = infl_softplus(v); first[i] = s;
-           second[i] = s * infl_sigmoid(-v);)
+ACTIVATION(softplus, real complement, s = infl_sigmoid(v, &complement); y[i] = infl_softplus(v); first[i] = s;
+           second[i] = s * complement;)
 /* the density is 0 to the last bit long before |v| = 40; the bound keeps v² finite */
 ACTIVATION(gelu, real u = v > 40 ? 40 : v < -40 ? -40 : v;
            real cdf = (real)0.5 * normal_erfc(u * (real)-0.70710678118654752440);

@@ -3,8 +3,8 @@
 
 static infl_status shape(infl_layer *layer) {
     if (layer->in_width[0] != layer->in_width[1])
-        return infl_fail(INFL_E_ARGUMENT, "infl_builder_add: a has %zu outputs and b has %zu; they must be the same",
-                         layer->in_width[0], layer->in_width[1]);
+        return infl_fail(INFL_E_ARGUMENT, "a has %zu outputs and b has %zu; they must be the same", layer->in_width[0],
+                         layer->in_width[1]);
     layer->width = layer->in_width[0];
     return INFL_OK;
 }

@@ -8,8 +8,8 @@
 static infl_status shape(infl_layer *layer) {
     size_t inputs = layer->in_width[0], units = layer->spec.units;
     if (units > SIZE_MAX / sizeof(double) / (inputs + 1))
-        return infl_fail(INFL_E_ARGUMENT, "infl_builder_dense: %zu units on %zu inputs have more parameters than memory "
-                                          "can hold", units, inputs);
+        return infl_fail(INFL_E_ARGUMENT, "%zu units on %zu inputs have more parameters than memory can hold", units,
+                         inputs);
     layer->width = units;
     layer->parameters = units * inputs + (layer->spec.bias ? units : 0);
     return INFL_OK;

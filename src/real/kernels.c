@@ -13,9 +13,9 @@ enum { BLIS_FROM = 96 * 96 };
 
 /* Accumulators of a tile must fit the vector registers: 32 with AVX-512, else 16. */
 #if INFL_VECTOR_BYTES == 64
-enum { TILE_ROWS = 8, WIDE_ROWS = 5, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
+enum { TILE_ROWS = 8, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
 #else
-enum { TILE_ROWS = 4, WIDE_ROWS = 2, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
+enum { TILE_ROWS = 4, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
 #endif
 
 static inline vector load(const real *p) { return *(const vector *)p; }

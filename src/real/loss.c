@@ -84,9 +84,9 @@ static void soft_margin(const infl_loss_call *c, real margin, real temperature) 
     real *restrict g = c->cotangent, *restrict h = c->curvature;
     for (size_t b = 0; b < c->rows; b++) {
         real sign = c->targets[b] > 0 ? 1 : -1, count = b < c->valid ? 1 : 0;
-        real u = (margin - sign * f[b]) / temperature, slope = infl_sigmoid(u);
+        real u = (margin - sign * f[b]) / temperature, complement, slope = infl_sigmoid(u, &complement);
         g[b] = -count * sign * slope;
-        h[b] = count * slope * infl_sigmoid(-u) / temperature;
+        h[b] = count * slope * complement / temperature;
     }
     for (size_t b = 0; c->losses != NULL && b < c->valid; b++) {
         real sign = c->targets[b] > 0 ? 1 : -1;

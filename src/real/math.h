@@ -1,6 +1,6 @@
 /*
- * Elementary functions without branches or calls, so that loops over them become vector code. Errors of a few ulp over
- * the whole range; arguments are finite.
+ * Elementary functions without branches or calls, so that loops over them become vector code. Errors are below 4 ulp;
+ * what would be smaller than exp(EXP_LOW), about the smallest normal number, comes out as that. NaN gives NaN.
  */
 #ifndef INFL_MATH_H
 #define INFL_MATH_H
@@ -14,7 +14,6 @@
 #define EXPONENT_BITS 23
 #define EXPONENT_BIAS 127
 #define EXP_LOW (-87.0f)
-#define EXP_HIGH 88.0f
 #define EXP_TERMS 7
 #define ATANH_TERMS 8
 #else
@@ -24,12 +23,14 @@
 #define EXPONENT_BITS 52
 #define EXPONENT_BIAS 1023
 #define EXP_LOW (-708.0)
-#define EXP_HIGH 709.0
 #define EXP_TERMS 13
 #define ATANH_TERMS 18
 #endif
 
-/* x = n ln 2 + r, |r| ≤ ln 2 / 2: *power = 2ⁿ and expm1(r) by its Taylor series, to below half an ulp */
+/*
+ * x = n ln 2 + r, |r| ≤ ln 2 / 2: *power = 2ⁿ and expm1(r) by its Taylor series, to below half an ulp. x ≤ 0, here and in
+ * the two functions below: nothing else is needed, as no function here forms a large exponential.
+ */
 static inline real infl_expm1_reduced(real x, real *power) {
     static const real factorial_inverse[] = {
         1, 1, (real)(1.0 / 2), (real)(1.0 / 6), (real)(1.0 / 24), (real)(1.0 / 120), (real)(1.0 / 720),
@@ -37,7 +38,6 @@ static inline real infl_expm1_reduced(real x, real *power) {
         (real)(1.0 / 39916800), (real)(1.0 / 479001600), (real)(1.0 / 6227020800),
     };
     real clamped = x < EXP_LOW ? EXP_LOW : x;
-    clamped = clamped > EXP_HIGH ? EXP_HIGH : clamped;
     real shifted = clamped * (real)1.4426950408889634074 + ROUNDING_MAGIC;
     real n = shifted - ROUNDING_MAGIC;
     real r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
@@ -59,21 +59,26 @@ static inline real infl_exp(real x) {
     return power + power * m;
 }
 
-static inline real infl_expm1(real x) {
+/* Also exp(x), which expm1(x) + 1 would lose far below zero. */
+static inline real infl_expm1(real x, real *exponential) {
     real power, m = infl_expm1_reduced(x, &power);
+    *exponential = power + power * m;
     return (power - 1) + power * m;
 }
 
-static inline real infl_tanh(real x) {
-    real bounded = x > 22 ? 22 : x < -22 ? -22 : x; /* where tanh is ±1 to the last bit */
-    real m = infl_expm1(2 * bounded);
-    return m / (m + 2);
+/* Also tanh′(x), as 4e/(1 + e)² with e = exp(−2|x|): 1 − tanh²(x) would cancel where tanh is near ±1. */
+static inline real infl_tanh(real x, real *slope) {
+    real e, m = infl_expm1(x < 0 ? 2 * x : -2 * x, &e), inverse = 1 / (1 + e), t = m * inverse;
+    *slope = 4 * e * inverse * inverse;
+    return x < 0 ? t : -t;
 }
 
-static inline real infl_sigmoid(real x) {
+/* Also 1 − sigmoid(x) = sigmoid(−x), without cancellation. */
+static inline real infl_sigmoid(real x, real *complement) {
     /* exp of a negative number only, so that neither tail loses its small values */
-    real e = infl_exp(x < 0 ? x : -x), positive = 1 / (1 + e);
-    return x < 0 ? e * positive : positive;
+    real e = infl_exp(x < 0 ? x : -x), positive = 1 / (1 + e), negative = e * positive;
+    *complement = x < 0 ? positive : negative;
+    return x < 0 ? negative : positive;
 }
 
 /* log(1 + u) for 0 ≤ u ≤ 1, as 2 atanh(u/(2 + u)) */

@@ -1,6 +1,8 @@
 /* A chunk of rows through the graph, forwards and backwards, values and tangents. */
 #include "../network.h"
 
+#include <math.h>
+
 #include "../memory.h"
 #include "layer.h"
 #include "loss.h"
@@ -103,9 +105,10 @@ static void load_chunk(infl_workspace *w, const infl_dataset *dataset, const siz
         GATHER(float)
     else
         GATHER(double)
+    /* padding repeats the last row: it overflows only where a row does, and times a cotangent of zero leaves no NaN */
     for (size_t j = 0; j < width; j++)
         for (size_t b = n; b < padded; b++)
-            x[j * padded + b] = 0;
+            x[j * padded + b] = x[j * padded + n - 1];
     size_t targets = storage->labels != NULL ? 1 : storage->n_targets;
     if (targets > w->network->n_outputs)
         return; /* predicting only: the targets are for another network */
@@ -324,6 +327,13 @@ static infl_status loss_of_row(const infl_loss *loss, const double *f, size_t n,
     INFL_REAL(loss_function)(loss->kind)->evaluate(&call);
     if (hessian != NULL)
         INFL_REAL(loss_function)(loss->kind)->product(&call, n);
+    int finite = isfinite(loss_value);
+    for (size_t i = 0; i < n * slots * ROWS; i++)
+        finite &= isfinite(arrays[1][i]) != 0;
+    if (!finite) {
+        infl_release(block.base);
+        return infl_fail(INFL_E_NONFINITE, "the loss or a derivative of it is NaN or infinite; the outputs are too large");
+    }
     if (value != NULL)
         *value = loss_value;
     for (size_t j = 0; gradient_out != NULL && j < n; j++)
@@ -337,9 +347,6 @@ static infl_status loss_of_row(const infl_loss *loss, const double *f, size_t n,
 
 extern const infl_engine INFL_REAL(engine);
 const infl_engine INFL_REAL(engine) = {
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
-    .name = TEXT(INFL_PRECISION_NAME) " " TEXT(INFL_ISA),
     .precision = sizeof(real) == sizeof(float) ? INFL_F32 : INFL_F64,
     .real_size = sizeof(real),
     .kinds = kinds,

@@ -8,11 +8,11 @@
 
 #if defined(INFL_REAL_F32)
 typedef float real;
-typedef int32_t real_bits;
+typedef uint32_t real_bits;
 #define INFL_PRECISION_NAME f32
 #elif defined(INFL_REAL_F64)
 typedef double real;
-typedef int64_t real_bits;
+typedef uint64_t real_bits;
 #define INFL_PRECISION_NAME f64
 #else
 #error "compile with INFL_REAL_F32 or INFL_REAL_F64"
@@ -35,7 +35,8 @@ enum { INFL_LANES = INFL_VECTOR_BYTES / sizeof(real) };
 /* Rows of a chunk are padded to a multiple of this: whole vectors for every precision and instruction set. */
 enum { INFL_ROW_PADDING = 16 };
 
-typedef real vector __attribute__((vector_size(INFL_VECTOR_BYTES)));
+/* lies over arrays of real */
+typedef real vector __attribute__((vector_size(INFL_VECTOR_BYTES), may_alias));
 
 static inline size_t infl_pad_rows(size_t rows) {
     return (rows + INFL_ROW_PADDING - 1) / INFL_ROW_PADDING * INFL_ROW_PADDING;
