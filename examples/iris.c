@@ -80,8 +80,8 @@ static void settings_default(settings *s, size_t preset) {
     s->figures = (1u << N_FIGURES) - 1;
     s->first_seed = 1;
     s->units = 5;
-    s->activation = INFL_SELU;
-    s->initialiser = INFL_INIT_LECUN;
+    s->activation = INFL_RELU;
+    s->initialiser = INFL_INIT_HE;
     s->rows = ROWS_TRAIN;
     s->train_fraction = 0.8;
     s->standardise = 0;

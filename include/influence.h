@@ -81,8 +81,9 @@ INFL_API const char *infl_version(void);
 typedef enum infl_precision { INFL_F32 = 0, INFL_F64 = 1 } infl_precision;
 
 /*
- * Progress of long work: done of total units of a stage ("train", "retrain", "hessian", ...). Calls never overlap, but
- * may come from any thread. A non-zero return cancels: the work ends with INFL_E_CANCELLED and no output changed.
+ * Progress of long work: done of total units of a stage ("train", "polish", "retrain", "prepare" or "solve"). Calls never
+ * overlap, but may come from any thread. A non-zero return cancels: the work ends with INFL_E_CANCELLED and no output
+ * changed.
  */
 typedef int (*infl_progress_fn)(void *context, const char *stage, size_t done, size_t total);
 
@@ -468,8 +469,8 @@ typedef struct infl_lanczos_options {
 /*
  * The k largest eigenvalues of C + λI in descending order (largest = 1) or the k smallest in ascending order
  * (largest = 0), matrix-free by Lanczos with full reorthogonalisation (Parlett 1998). eigenvectors: k×p or NULL;
- * residuals: k numbers ‖Av − θv‖, measured with k more products, or NULL. A multiple eigenvalue is found at least once. INFL_E_UNCONVERGED when the
- * budget ran out (the message says how far it came).
+ * residuals: k numbers ‖Av − θv‖, measured with k more products, or NULL. A multiple eigenvalue is found at least once.
+ * INFL_E_UNCONVERGED when the budget ran out (the message says how far it came).
  */
 INFL_API infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int largest,
                                             const infl_lanczos_options *options, double *eigenvalues,

@@ -1,6 +1,5 @@
 #include "chunks.h"
 
-#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -25,18 +24,6 @@ static size_t chunk_rows(const infl_network *network) {
     while (rows > 64 && rows * width > 32768)
         rows /= 2;
     return rows;
-}
-
-infl_status infl_check_vectors(const double *vectors, size_t k, size_t length, const char *function, const char *name) {
-    if (k == 0)
-        return infl_fail(INFL_E_ARGUMENT, "%s: k is 0; at least one vector is needed", function);
-    for (size_t j = 0; j < k; j++)
-        if (!infl_all_finite(vectors + j * length, length))
-            for (size_t i = 0; i < length; i++)
-                if (!isfinite(vectors[j * length + i]))
-                    return infl_fail(INFL_E_NONFINITE, "%s: %s[%zu][%zu] is %g", function, name, j, i,
-                                     vectors[j * length + i]);
-    return INFL_OK;
 }
 
 static int is_sum(infl_chunk_work work) {

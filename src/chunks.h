@@ -54,7 +54,4 @@ infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job);
 infl_status infl_chunks_memory(const infl_chunks *chunks, const infl_chunk_job *job, size_t *bytes);
 void infl_chunks_release(infl_chunks *chunks);
 
-/* Checks k ≥ 1 and k×length numbers for NaN and infinity. */
-infl_status infl_check_vectors(const double *vectors, size_t k, size_t length, const char *function, const char *name);
-
 #endif

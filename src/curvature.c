@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "chunks.h"
 #include "dense.h"
 #include "memory.h"
 

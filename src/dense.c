@@ -91,6 +91,18 @@ int infl_all_finite(const double *x, size_t n) {
     return partial[0] == 0;
 }
 
+infl_status infl_check_vectors(const double *vectors, size_t k, size_t length, const char *function, const char *name) {
+    if (k == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: k is 0; at least one vector is needed", function);
+    for (size_t j = 0; j < k; j++)
+        if (!infl_all_finite(vectors + j * length, length))
+            for (size_t i = 0; i < length; i++)
+                if (!isfinite(vectors[j * length + i]))
+                    return infl_fail(INFL_E_NONFINITE, "%s: %s[%zu][%zu] is %g", function, name, j, i,
+                                     vectors[j * length + i]);
+    return INFL_OK;
+}
+
 /*
  * The _work interfaces of LAPACKE are called throughout: the others read an environment variable, print on errors and
  * allocate. A row-major symmetric matrix is its own transpose, so it is handed over as column-major with the triangles

@@ -21,6 +21,8 @@ double infl_dot(const double *x, const double *y, size_t n);
 double infl_norm(const double *x, size_t n); /* without overflow or underflow */
 void infl_axpy(double alpha, const double *x, double *y, size_t n);
 int infl_all_finite(const double *x, size_t n);
+/* Checks k ≥ 1 and k×length numbers for NaN and infinity. */
+infl_status infl_check_vectors(const double *vectors, size_t k, size_t length, const char *function, const char *name);
 
 /* Factorises the symmetric p×p matrix in place (lower triangle; what is above the diagonal stays). *definite = 0 (and
  * INFL_OK) when it is not positive definite; the lower triangle is then undefined. */

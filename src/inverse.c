@@ -1,7 +1,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "chunks.h"
 #include "dense.h"
 #include "inverse.h"
 #include "memory.h"

@@ -1,7 +1,7 @@
 /* Losses as the caller sees them: checked options, and one row at a time through the engine. */
 #include <math.h>
 
-#include "chunks.h"
+#include "dense.h"
 #include "network.h"
 
 infl_status infl_read_loss(infl_loss *loss, const infl_loss *given, const char *function) {

@@ -5,9 +5,9 @@
 #include <omp.h>
 #include <string.h>
 
-#include "chunks.h"
 #include "dense.h"
 #include "memory.h"
+#include "network.h"
 #include "objective_sources.h"
 
 infl_status infl_resolve_threads(int asked, int *threads, const char *function) {

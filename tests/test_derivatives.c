@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "reference.h"
+#include "suites.h"
 
 enum { N_ACTIVATIONS = INFL_GELU + 1, N_LOSSES = INFL_SMOOTHED_HINGE + 1, N_KINDS = INFL_FISHER + 1 };
 
@@ -529,13 +530,6 @@ START_TEST(test_zero_residual) {
     problem_destroy(q);
 }
 END_TEST
-
-static void add_case(Suite *suite, const char *name, const TTest *test, int last) {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, test, 0, last);
-    suite_add_tcase(suite, tcase);
-}
 
 Suite *derivatives_suite(void) {
     Suite *suite = suite_create("derivatives");

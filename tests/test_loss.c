@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "reference.h"
+#include "suites.h"
 
 enum { MAX_OUTPUTS = 10 };
 
@@ -248,13 +249,6 @@ START_TEST(test_bad_input) {
     refused(INFL_E_NONFINITE, &logistic, bad, 1, target, "infinite output");
 }
 END_TEST
-
-static void add_case(Suite *suite, const char *name, const TTest *test, int last) {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, test, 0, last);
-    suite_add_tcase(suite, tcase);
-}
 
 Suite *loss_suite(void) {
     Suite *suite = suite_create("loss");

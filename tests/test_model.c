@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "reference.h"
+#include "suites.h"
 
 static infl_model *mlp(infl_precision precision, uint64_t seed) {
     static const size_t units[] = {5, 4, 2};
@@ -604,13 +605,6 @@ START_TEST(test_bad_input) {
     problem_destroy(q);
 }
 END_TEST
-
-static void add_case(Suite *suite, const char *name, const TTest *test, int last) {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, test, 0, last);
-    suite_add_tcase(suite, tcase);
-}
 
 Suite *model_suite(void) {
     Suite *suite = suite_create("model");

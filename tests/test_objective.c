@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "reference.h"
+#include "suites.h"
 
 enum { N_KINDS = INFL_FISHER + 1, K = 16 };
 
@@ -718,13 +719,6 @@ START_TEST(test_nonfinite_results) {
     problem_destroy(q);
 }
 END_TEST
-
-static void add_case(Suite *suite, const char *name, const TTest *test, int last) {
-    TCase *tcase = tcase_create(name);
-    tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, test, 0, last);
-    suite_add_tcase(suite, tcase);
-}
 
 Suite *objective_suite(void) {
     Suite *suite = suite_create("objective");
