@@ -214,6 +214,9 @@ static const char *const measure_names[N_MEASURES] = {MEASURES(MEASURE_NAME)};
 enum { ROW_MEASURES(ROW_ENUM) N_ROW_MEASURES };
 static const char *const row_measure_names[N_ROW_MEASURES] = {ROW_MEASURES(MEASURE_NAME)};
 
+/* In rows.csv the first of these is column 4, after sweep, x and seed. */
+enum { ROW_COLUMN = 4 };
+
 typedef struct configuration {
     sweep swept;
     size_t x, seed; /* hidden layers or units */
@@ -468,16 +471,6 @@ static infl_status select_rows(study *t) {
     return infl_objective_losses(t->train, t->rows, t->m, t->column[ROW_train_loss]);
 }
 
-static void row_norms(const double *vectors, size_t m, size_t p, double *norms) {
-    for (size_t i = 0; i < m; i++) {
-        double sum = 0.0;
-        for (size_t j = 0; j < p; j++) {
-            sum += vectors[i * p + j] * vectors[i * p + j];
-        }
-        norms[i] = sqrt(sum);
-    }
-}
-
 static infl_decay_in_gradient chosen_decay(const study *t) {
     return t->s->decay_in_gradient == GRADIENT_EXCLUDED ? INFL_DECAY_EXCLUDED : INFL_DECAY_INCLUDED;
 }
@@ -490,7 +483,7 @@ static infl_status predict_exactly(study *t) {
     TRY(make_influence(t, &options, chosen_decay(t)));
     TRY(select_rows(t));
     TRY(infl_influence_removal_parameters(t->influence, t->rows, t->m, t->parameters, NULL));
-    row_norms(t->parameters, t->m, t->p, t->column[ROW_influence_norm]);
+    TRY(infl_norms(t->parameters, t->m, t->p, t->column[ROW_influence_norm]));
     TRY(infl_influence_removal_losses(t->influence, t->test, &t->test_row, 1, t->rows, t->m,
                                       t->column[ROW_predicted_loss_change], &report));
     measures[MEASURE_solve_residual] = report.residual;
@@ -543,9 +536,9 @@ static infl_status retrain_network(study *t) {
     }
     TRY(infl_retrain_without(t->train, t->rows, t->m, t->test, &t->test_row, 1, &options, &changes));
     if (t->s->control) {
-        row_norms(t->scratch, 1, t->p, &measures[MEASURE_drift_norm]);
+        TRY(infl_norms(t->scratch, 1, t->p, &measures[MEASURE_drift_norm]));
         measures[MEASURE_drift_loss] = drift_loss;
-        row_norms(t->parameters, t->m, t->p, t->column[ROW_retrain_norm_control]);
+        TRY(infl_norms(t->parameters, t->m, t->p, t->column[ROW_retrain_norm_control]));
         for (size_t i = 0; i < t->m; i++) {
             t->column[ROW_retrain_loss_change_control][i] = losses[i];
             losses[i] += drift_loss;
@@ -554,7 +547,7 @@ static infl_status retrain_network(study *t) {
             }
         }
     }
-    row_norms(t->parameters, t->m, t->p, t->column[ROW_retrain_norm_raw]);
+    TRY(infl_norms(t->parameters, t->m, t->p, t->column[ROW_retrain_norm_raw]));
     return INFL_OK;
 }
 
@@ -600,7 +593,7 @@ static infl_status compare_polished(study *t) {
     TRY(infl_influence_removal_losses(t->influence, t->test, &t->test_row, 1, t->rows, t->m,
                                       t->column[ROW_predicted_loss_change_polished], NULL));
     TRY(infl_influence_removal_parameters(t->influence, t->rows, t->m, t->parameters, NULL));
-    row_norms(t->parameters, t->m, t->p, t->column[ROW_influence_norm_polished]);
+    TRY(infl_norms(t->parameters, t->m, t->p, t->column[ROW_influence_norm_polished]));
     polish.progress = NULL;
     options.polish = &polish;
     options.subtract_control = 0;
@@ -611,7 +604,7 @@ static infl_status compare_polished(study *t) {
     changes.loss_changes = t->column[ROW_retrain_loss_change_polished];
     changes.results = t->results;
     TRY(infl_retrain_without(t->train, t->rows, t->m, t->test, &t->test_row, 1, &options, &changes));
-    row_norms(t->parameters, t->m, t->p, t->column[ROW_retrain_norm_polished]);
+    TRY(infl_norms(t->parameters, t->m, t->p, t->column[ROW_retrain_norm_polished]));
     for (size_t i = 0; i < t->m; i++) {
         worst = fmax(worst, t->results[i].gradient_norm);
     }
@@ -864,7 +857,7 @@ typedef struct published {
     double value;
 } published;
 static const published paper[] = {
-    {"1a", 1, 0.97},       {"1b", 1, 0.508},      {"1d", 8, 0.82},       {"1d", 50, 0.56},
+    {"1a", 1, 0.97},       {"1b", 1, 0.508},      {"1b-raw", 1, 0.508},  {"1d", 8, 0.82},       {"1d", 50, 0.56},
     {"2a-exact", 1, .969}, {"2a-exact", 2, .903}, {"2a-exact", 3, .865}, {"2a-exact", 4, .635}, {"2a-exact", 5, .578},
     {"2a-lissa", 1, .937}, {"2a-lissa", 2, .892}, {"2a-lissa", 3, .805}, {"2a-lissa", 4, .489}, {"2a-lissa", 5, .426},
     {"2b", 1, 55},         {"2b", 2, 88},         {"2b", 3, 170},        {"2b", 4, 302},        {"2b", 5, 473},
@@ -889,9 +882,11 @@ typedef struct series {
     sweep swept;
     int control, raw; /* the measure, with and without the control subtracted */
 } series;
+enum { SERIES_1A, SERIES_1B, SERIES_1B_RAW };
 static const series all_series[] = {
     {"1a", FIGURE_1A, SWEEP_DEPTH, MEASURE_spearman_norm_control, MEASURE_spearman_norm_raw},
     {"1b", FIGURE_1B, SWEEP_NO_DECAY, MEASURE_spearman_norm_control, MEASURE_spearman_norm_raw},
+    {"1b-raw", FIGURE_1B, SWEEP_NO_DECAY, MEASURE_spearman_norm_raw, MEASURE_spearman_norm_raw},
     {"1c", FIGURE_1C, SWEEP_DEPTH, MEASURE_spearman_control, MEASURE_spearman_raw},
     {"1d", FIGURE_1D, SWEEP_WIDTH, MEASURE_spearman_control, MEASURE_spearman_raw},
     {"2a-exact", FIGURE_2A, SWEEP_DEPTH, MEASURE_spearman_control, MEASURE_spearman_raw},
@@ -926,6 +921,11 @@ static int is_complete(const plan *p, unsigned figure) {
     return wants(p->s, figure);
 }
 
+/* Whether a series is to be told: its figure is complete, and it is not another one under a second name. */
+static int is_told(const plan *p, const series *row) {
+    return is_complete(p, row->figure) && (p->s->control || row != &all_series[SERIES_1B_RAW]);
+}
+
 /* Mean and deviation over the seeds. values: as many as there are seeds. */
 static statistics over_seeds(const plan *p, const series *row, size_t x, double *values) {
     for (size_t k = 0; k < p->s->seeds; k++) {
@@ -942,7 +942,7 @@ static int write_summary(const plan *p, double *values) {
     for (size_t i = 0; i < N_SERIES; i++) {
         const series *row = &all_series[i];
         argument_list x = series_x(p->s, row);
-        for (size_t j = 0; j < x.n && is_complete(p, row->figure); j++) {
+        for (size_t j = 0; j < x.n && is_told(p, row); j++) {
             statistics ours = over_seeds(p, row, x.values[j], values);
             fprintf(out.file, "%s,%zu,", row->name, x.values[j]);
             output_number(out.file, paper_value(row->name, x.values[j]));
@@ -962,7 +962,7 @@ static void print_table(const plan *p, double *values) {
         const series *row = &all_series[i];
         argument_list x = series_x(p->s, row);
         const char *format = row->figure == FIGURE_2B ? "%9.4g" : "%9.3f";
-        for (size_t j = 0; j < x.n && is_complete(p, row->figure); j++) {
+        for (size_t j = 0; j < x.n && is_told(p, row); j++) {
             double known = paper_value(row->name, x.values[j]);
             statistics ours = over_seeds(p, row, x.values[j], values);
             printf("%-9s %3zu ", row->name, x.values[j]);
@@ -1141,20 +1141,24 @@ static plot_series our_series(const settings *s, const char *label, const char *
     return line;
 }
 
-/* 1a and 1b: the norms of the removed rows. */
-static int write_norms_plot(const plan *p, unsigned figure, double *values) {
-    const series *row = &all_series[figure == FIGURE_1A ? 0 : 1];
-    statistics ours = over_seeds(p, row, 1, values);
-    char note[96], deviation[32] = "";
-    if (ours.n > 1)
-        snprintf(deviation, sizeof deviation, " ± %.2f", ours.deviation);
-    snprintf(note, sizeof note, "Spearman %.2f%s (paper %.2f)", ours.mean, deviation, paper_value(row->name, 1));
-    const plot_series points = {
-        "one removed row", figure == FIGURE_1A ? "fig1a.csv" : "fig1b.csv", NULL, 4, 3, 0, 0.0, 0, 0, 0};
+/* "0.92 ± 0.13" */
+static void print_statistics(char *text, size_t size, statistics ours) {
+    if (ours.n > 1) {
+        snprintf(text, size, "%.2f ± %.2f", ours.mean, ours.deviation);
+    } else {
+        snprintf(text, size, "%.2f", ours.mean);
+    }
+}
+
+/* 1a: the norms of the removed rows. */
+static int write_plot_1a(const plan *p, double *values) {
+    const plot_series points = {"one removed row", "fig1a.csv", NULL, 4, 3, 0, 0.0, 0, 0, 0};
+    char ours[64], note[128];
+    print_statistics(ours, sizeof ours, over_seeds(p, &all_series[SERIES_1A], 1, values));
+    snprintf(note, sizeof note, "Spearman %s (paper %.2f)", ours, paper_value("1a", 1));
     const plot panel = {
-        .name = figure == FIGURE_1A ? "fig1a" : "fig1b",
-        .title = figure == FIGURE_1A ? "(1a) Change of parameters, with weight decay"
-                                     : "(1b) Change of parameters, without weight decay",
+        .name = "fig1a",
+        .title = "(1a) Change of parameters, with weight decay",
         .x_label = "‖Δθ‖ after retraining without the row",
         .y_label = "‖Δθ‖ by the influence function",
         .note = note,
@@ -1164,6 +1168,33 @@ static int write_norms_plot(const plan *p, unsigned figure, double *values) {
         .identity = 1,
         .series = &points,
         .n_series = 1,
+    };
+    return plot_write(p->s->out, &panel);
+}
+
+/* 1b: the same without decay, where training never rests: with its drift subtracted, and as retrained. */
+static int write_plot_1b(const plan *p, double *values) {
+    char subtracted[64], raw[64], labels[2][128];
+    print_statistics(subtracted, sizeof subtracted, over_seeds(p, &all_series[SERIES_1B], 1, values));
+    print_statistics(raw, sizeof raw, over_seeds(p, &all_series[SERIES_1B_RAW], 1, values));
+    snprintf(labels[0], sizeof labels[0], "drift subtracted: Spearman %s", subtracted);
+    snprintf(labels[1], sizeof labels[1], "as retrained: Spearman %s (paper %.2f)", raw, paper_value("1b", 1));
+    const plot_series points[] = {
+        {labels[1], "rows.csv", sweep_names[SWEEP_NO_DECAY], ROW_COLUMN + ROW_retrain_norm_raw,
+         ROW_COLUMN + ROW_influence_norm, 0, 0.0, 1, 1, 0},
+        {labels[0], "fig1b.csv", NULL, 4, 3, 0, 0.0, 0, 0, 0},
+    };
+    const plot panel = {
+        .name = "fig1b",
+        .title = "(1b) Change of parameters, without weight decay",
+        .x_label = "‖Δθ‖ after retraining without the row",
+        .y_label = "‖Δθ‖ by the influence function",
+        .x_log = 1,
+        .y_log = 1,
+        .key_place = "tmargin center vertical maxrows 3",
+        .identity = 1,
+        .series = points,
+        .n_series = p->s->control ? 2 : 1,
     };
     return plot_write(p->s->out, &panel);
 }
@@ -1259,8 +1290,14 @@ static int write_sweep_plot(const plan *p, unsigned figure, double *values) {
 }
 
 static int write_plot(const plan *p, unsigned figure, double *values) {
-    return figure == FIGURE_1A || figure == FIGURE_1B ? write_norms_plot(p, figure, values)
-                                                      : write_sweep_plot(p, figure, values);
+    switch (figure) {
+    case FIGURE_1A:
+        return write_plot_1a(p, values);
+    case FIGURE_1B:
+        return write_plot_1b(p, values);
+    default:
+        return write_sweep_plot(p, figure, values);
+    }
 }
 
 static int draw_figures(const plan *p) {

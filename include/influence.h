@@ -685,24 +685,28 @@ typedef struct infl_retrain_options {
     const infl_polish_options *polish; /* afterwards, likewise; NULL: none. One of the two is needed               */
     const double *start;               /* p numbers to start from ("from scratch": the initial θ); NULL: the
                                           objective's present θ ("from the optimum")                               */
+    const double *predicted;           /* m×p predicted Δθ (infl_influence_removal_parameters), for the output's
+                                          cosines; else NULL                                                       */
     int subtract_control;              /* 1: the same retraining with nothing removed is run too, and subtracted   */
     int threads;                       /* over rows; 0: as many as OpenMP offers                                   */
     infl_progress_fn progress;         /* stage "retrain", in rows (the control run counts as one)                  */
     void *progress_context;
 } infl_retrain_options;
-#define INFL_RETRAIN_OPTIONS_INIT {sizeof(infl_retrain_options), NULL, NULL, NULL, 1, 0, NULL, NULL}
+#define INFL_RETRAIN_OPTIONS_INIT {sizeof(infl_retrain_options), NULL, NULL, NULL, NULL, 1, 0, NULL, NULL}
 
 /* Arrays of the caller's to fill; each may be NULL. m: the number of rows removed in turn, t: of test rows. */
 typedef struct infl_retrain_output {
     size_t size;
-    double *parameter_changes;  /* m×p: θ after retraining without the row − (control's θ, or the optimum's)        */
+    double *parameter_changes;  /* m×p: Δθ = θ after retraining without the row − (control's θ, or the optimum's)   */
+    double *norms;              /* m: ‖Δθ‖₂                                                                        */
+    double *cosines;            /* m: cosine of Δθ and the row of the options' predicted; NaN where one is 0        */
     double *loss_changes;       /* m×t: each test row's loss after − (the control's, or the optimum's)              */
     infl_train_result *results; /* m: how each retraining ended                                                    */
     double *control_parameters; /* p: θ after the control run − the optimum's: the drift. Needs subtract_control    */
     double *control_losses;     /* t: each test row's loss after the control run − the optimum's                   */
     infl_train_result *control_result; /* 1                                                                        */
 } infl_retrain_output;
-#define INFL_RETRAIN_OUTPUT_INIT {sizeof(infl_retrain_output), NULL, NULL, NULL, NULL, NULL, NULL}
+#define INFL_RETRAIN_OUTPUT_INIT {sizeof(infl_retrain_output), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 
 /*
  * Leave-one-out ground truth: for each given row of the train objective, removes it, retrains, and compares. The
@@ -719,6 +723,9 @@ INFL_API infl_status infl_retrain_without(infl_objective *train, const size_t *r
 INFL_API infl_status infl_pearson(const double *x, const double *y, size_t n, double *r);
 INFL_API infl_status infl_spearman(const double *x, const double *y, size_t n, double *rho);
 INFL_API infl_status infl_kendall(const double *x, const double *y, size_t n, double *tau);
+
+/* ‖vectors[i]‖₂ of n vectors of `length` ≥ 1 numbers each (n×length), n ≥ 1. INFL_E_NONFINITE as above. */
+INFL_API infl_status infl_norms(const double *vectors, size_t n, size_t length, double *norms);
 
 /* Cosine of the angle between two vectors of n ≥ 1 numbers; NaN where one is zero. INFL_E_NONFINITE as above. */
 INFL_API infl_status infl_cosine(const double *x, const double *y, size_t n, double *cosine);

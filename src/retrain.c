@@ -1,4 +1,5 @@
 /* Leave-one-out ground truth: removes a row, retrains, compares; rows in parallel, each on one thread. */
+#include <omp.h>
 #include <string.h>
 
 #include "dense.h"
@@ -17,10 +18,12 @@ typedef struct retraining {
     size_t m, t, p;
     size_t n_units;                /* m retrainings, and with subtract_control the control run before them */
     double *optimum, *base_losses; /* p, t: the present θ, and the test rows' losses there */
-    double *parameters, *losses;   /* m×p, m×t: after each retraining; NULL: not asked for */
+    double *parameters, *losses;   /* m×p, m×t: after each retraining, and then their changes; NULL: not needed */
+    double *cosines;               /* m; NULL: not asked for */
     double *control_parameters, *control_losses; /* p, t */
     infl_train_result *results, control_result;  /* m, 1 */
-    /* shared by the workers, inside the critical section */
+    /* shared by the workers, under the lock */
+    omp_lock_t lock;
     size_t done;
     int cancelled;
     infl_error_slot error;
@@ -30,13 +33,11 @@ typedef struct retraining {
 static int report(void *context, const char *stage, size_t done, size_t total) {
     (void)stage, (void)done, (void)total;
     retraining *r = context;
-    int cancelled;
-#pragma omp critical(infl_retrain)
-    {
-        if (!r->cancelled && r->options.progress != NULL)
-            r->cancelled = r->options.progress(r->options.progress_context, "retrain", r->done, r->n_units) != 0;
-        cancelled = r->cancelled;
-    }
+    omp_set_lock(&r->lock);
+    if (!r->cancelled && r->options.progress != NULL)
+        r->cancelled = r->options.progress(r->options.progress_context, "retrain", r->done, r->n_units) != 0;
+    int cancelled = r->cancelled;
+    omp_unset_lock(&r->lock);
     return cancelled;
 }
 
@@ -93,20 +94,19 @@ static infl_status name_unit(const retraining *r, size_t unit, infl_status statu
 }
 
 static void run_unit(retraining *r, size_t unit, infl_objective *test, infl_status ready) {
-    int skip;
     /* a unit before the failing one still runs, so that the error is the same for any number of threads */
-#pragma omp critical(infl_retrain)
-    skip = r->cancelled || (r->error.status != INFL_OK && r->error.index < unit);
+    omp_set_lock(&r->lock);
+    int skip = r->cancelled || (r->error.status != INFL_OK && r->error.index < unit);
+    omp_unset_lock(&r->lock);
     if (skip)
         return;
     infl_status status = ready != INFL_OK ? ready : retrain_unit(r, unit, test);
     if (status != INFL_OK)
         status = name_unit(r, unit, status);
-#pragma omp critical(infl_retrain)
-    {
-        r->done += status == INFL_OK;
-        infl_error_collect(&r->error, status, unit);
-    }
+    omp_set_lock(&r->lock);
+    r->done += status == INFL_OK;
+    infl_error_collect(&r->error, status, unit);
+    omp_unset_lock(&r->lock);
     if (status == INFL_OK)
         report(r, NULL, 0, 0);
 }
@@ -114,6 +114,7 @@ static void run_unit(retraining *r, size_t unit, infl_objective *test, infl_stat
 static infl_status run(retraining *r, int threads) {
     if ((size_t)threads > r->n_units)
         threads = (int)r->n_units;
+    omp_init_lock(&r->lock);
 #pragma omp parallel num_threads(threads)
     {
         infl_objective *test = NULL;
@@ -123,6 +124,7 @@ static infl_status run(retraining *r, int threads) {
             run_unit(r, unit, test, ready);
         infl_objective_destroy(test);
     }
+    omp_destroy_lock(&r->lock);
     if (r->cancelled)
         return infl_fail(INFL_E_CANCELLED, "infl_retrain_without: cancelled by progress after %zu of %zu retrainings",
                          r->done, r->n_units);
@@ -140,17 +142,32 @@ static infl_status measure_base(retraining *r) {
     return status;
 }
 
-/* to[i] = values[i] − reference for m rows of `width` numbers. */
+/* to[i] = values[i] − reference for m rows of `width` numbers; to and values may be the same. */
 static void write_changes(double *to, const double *values, const double *reference, size_t m, size_t width) {
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < width; j++)
             to[i * width + j] = values[i * width + j] - reference[j];
 }
 
+/* What is derived from the parameters, and may fail. */
+static infl_status compare_parameters(retraining *r) {
+    if (r->parameters == NULL)
+        return INFL_OK;
+    write_changes(r->parameters, r->parameters, r->options.subtract_control ? r->control_parameters : r->optimum, r->m,
+                  r->p);
+    for (size_t i = 0; r->cosines != NULL && i < r->m; i++)
+        INFL_TRY(infl_cosine(r->parameters + i * r->p, r->options.predicted + i * r->p, r->p, &r->cosines[i]));
+    return INFL_OK;
+}
+
 static void write_output(const retraining *r, infl_retrain_output *out) {
     int control = r->options.subtract_control;
     if (out->parameter_changes != NULL)
-        write_changes(out->parameter_changes, r->parameters, control ? r->control_parameters : r->optimum, r->m, r->p);
+        memcpy(out->parameter_changes, r->parameters, r->m * r->p * sizeof *out->parameter_changes);
+    for (size_t i = 0; out->norms != NULL && i < r->m; i++)
+        out->norms[i] = infl_norm(r->parameters + i * r->p, r->p);
+    if (out->cosines != NULL)
+        memcpy(out->cosines, r->cosines, r->m * sizeof *out->cosines);
     if (out->loss_changes != NULL)
         write_changes(out->loss_changes, r->losses, control ? r->control_losses : r->base_losses, r->m, r->t);
     if (out->results != NULL)
@@ -181,6 +198,10 @@ static infl_status read_options(retraining *r, const infl_retrain_options *given
 static infl_status check_output(const retraining *r, const infl_retrain_output *out, const char *function) {
     if (r->test == NULL && (out->loss_changes != NULL || out->control_losses != NULL))
         return infl_fail(INFL_E_ARGUMENT, "%s: test is NULL, but output asks for loss changes", function);
+    if (out->cosines != NULL && r->options.predicted == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: output asks for cosines, but the options' predicted is NULL", function);
+    if (out->cosines != NULL)
+        INFL_TRY(infl_check_vectors(r->options.predicted, r->m, r->p, function, "predicted"));
     if (!r->options.subtract_control &&
         (out->control_parameters != NULL || out->control_losses != NULL || out->control_result != NULL))
         return infl_fail(INFL_E_ARGUMENT, "%s: output asks for the control run, but subtract_control is 0", function);
@@ -225,7 +246,9 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
     INFL_ALLOCATE_OR_OUT(r.control_parameters, r.p);
     INFL_ALLOCATE_OR_OUT(r.control_losses, r.t);
     INFL_ALLOCATE_OR_OUT(r.results, r.m);
-    if (out.parameter_changes != NULL)
+    if (out.cosines != NULL)
+        INFL_ALLOCATE_OR_OUT(r.cosines, r.m);
+    if (out.parameter_changes != NULL || out.norms != NULL || out.cosines != NULL)
         INFL_ALLOCATE_MATRIX_OR_OUT(r.parameters, r.m, r.p);
     if (out.loss_changes != NULL)
         INFL_ALLOCATE_MATRIX_OR_OUT(r.losses, r.m, r.t);
@@ -233,7 +256,7 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
         goto out;
     if (r.test != NULL && (status = measure_base(&r)) != INFL_OK)
         goto out;
-    if ((status = run(&r, threads)) == INFL_OK)
+    if ((status = run(&r, threads)) == INFL_OK && (status = compare_parameters(&r)) == INFL_OK)
         write_output(&r, &out);
 out:
     infl_release(r.optimum);
@@ -243,5 +266,6 @@ out:
     infl_release(r.results);
     infl_release(r.parameters);
     infl_release(r.losses);
+    infl_release(r.cosines);
     return infl_in_name_of(__func__, status);
 }

@@ -1,7 +1,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "error.h"
+#include "dense.h"
 #include "memory.h"
 
 typedef struct pair {
@@ -202,6 +202,18 @@ out:
     infl_release(pairs);
     infl_release(space);
     return status;
+}
+
+infl_status infl_norms(const double *vectors, size_t n, size_t length, double *norms) {
+    INFL_REQUIRE(vectors);
+    INFL_REQUIRE(norms);
+    if (n == 0 || length == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: %zu vectors of %zu numbers; at least one of each is expected", __func__,
+                         n, length);
+    INFL_TRY(infl_check_vectors(vectors, n, length, __func__, "vectors"));
+    for (size_t i = 0; i < n; i++)
+        norms[i] = infl_norm(vectors + i * length, length);
+    return INFL_OK;
 }
 
 infl_status infl_cosine(const double *x, const double *y, size_t n, double *cosine) {

@@ -55,14 +55,20 @@ START_TEST(ridge_without_each_row) {
     infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
     sgd.steps = 20;
     infl_train_result results[30], control;
+    double predicted[30 * 4], norms[30], cosines[30];
+    for (size_t i = 0; i < 120; i++) /* Δθ with its first component doubled */
+        predicted[i] = expected[i] * (i % 4 == 0 ? 2.0 : 1.0);
     for (int variant = 0; variant < 4; variant++) {
         infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
         o.polish = &polish;
         o.train = variant & 1 ? &sgd : NULL;
         o.start = variant & 2 ? scratch : NULL;
         o.subtract_control = variant != 3;
+        o.predicted = predicted;
         infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
         out.parameter_changes = changes;
+        out.norms = norms;
+        out.cosines = cosines;
         out.loss_changes = losses;
         out.results = results;
         out.control_parameters = o.subtract_control ? drift : NULL;
@@ -72,6 +78,11 @@ START_TEST(ridge_without_each_row) {
         assert_close(changes, expected, 120, 1e-10, "parameters, variant %d", variant);
         assert_close(losses, expected_losses, 90, 1e-10, "losses, variant %d", variant);
         for (size_t i = 0; i < 30; i++) {
+            const double *e = expected + 4 * i, *q = predicted + 4 * i;
+            double norm = sqrt(linear_dot(e, e, 4));
+            ck_assert_double_le(fabs(norms[i] - norm), 1e-10);
+            /* an error of 1e-10 in a Δθ of this norm */
+            ck_assert_double_le(fabs(cosines[i] - linear_dot(e, q, 4) / (norm * sqrt(linear_dot(q, q, 4)))), 4e-10 / norm);
             ck_assert_int_eq(results[i].reason, INFL_STOP_GRADIENT);
             ck_assert_double_le(results[i].gradient_norm, 1e-13);
         }
@@ -361,6 +372,12 @@ START_TEST(arguments) {
     out.loss_changes = losses;
     assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &good, &out));
     out.loss_changes = NULL;
+    out.cosines = losses;
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &good, &out));
+    o = good;
+    o.predicted = (const double[48]){0, 0, INFINITY};
+    assert_fails(INFL_E_NONFINITE, infl_retrain_without(train, NULL, 0, NULL, NULL, 0, &o, &out));
+    out.cosines = NULL;
     out.control_parameters = drift;
     o = good;
     o.subtract_control = 0;

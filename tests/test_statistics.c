@@ -216,29 +216,48 @@ START_TEST(constant_is_nan) {
 }
 END_TEST
 
-#define assert_refuses(call, expected, part)                                                                           \
+#define assert_refuses(call, expected, name, part)                                                                     \
     do {                                                                                                               \
         ck_assert_int_eq((call), (expected));                                                                          \
-        ck_assert_msg(strncmp(infl_last_error(), statistics[k].name, strlen(statistics[k].name)) == 0, "%s",           \
-                      infl_last_error());                                                                              \
+        ck_assert_msg(strncmp(infl_last_error(), (name), strlen(name)) == 0, "%s", infl_last_error());                 \
         ck_assert_msg(strstr(infl_last_error(), (part)) != NULL, "no '%s' in: %s", (part), infl_last_error());         \
     } while (0)
+
+/* Norms without overflow or underflow, exact up to the rounding of a sum of three squares. */
+START_TEST(norms_of_vectors) {
+    const double vectors[4][3] = {{3, 0, 4}, {-1e200, 1e200, 0}, {2e-200, 1e-200, 2e-200}, {0, 0, 0}};
+    const double expected[4] = {5, 1.4142135623730951e200, 3e-200, 0};
+    double norms[4] = {7, 7, 7, 7};
+    ck_assert_int_eq(infl_norms(vectors[0], 4, 3, norms), INFL_OK);
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_double_le(fabs(norms[i] - expected[i]), 4e-16 * expected[i]);
+    const double bad[2] = {1, (double)NAN};
+    norms[0] = 7;
+    assert_refuses(infl_norms(NULL, 1, 1, norms), INFL_E_ARGUMENT, "infl_norms", "vectors is NULL");
+    assert_refuses(infl_norms(bad, 1, 2, NULL), INFL_E_ARGUMENT, "infl_norms", "norms is NULL");
+    assert_refuses(infl_norms(bad, 0, 2, norms), INFL_E_ARGUMENT, "infl_norms", "0 vectors");
+    assert_refuses(infl_norms(bad, 1, 0, norms), INFL_E_ARGUMENT, "infl_norms", "of 0 numbers");
+    assert_refuses(infl_norms(bad, 1, 2, norms), INFL_E_NONFINITE, "infl_norms", "vectors[0][1]");
+    ck_assert_double_eq(norms[0], 7);
+}
+END_TEST
 
 START_TEST(refuse) {
     const double good[3] = {1.0, 2.0, 4.0}, bad[3] = {1.0, 2.0, (double)NAN}, worse[3] = {1.0, -(double)INFINITY, 2.0};
     for (size_t k = 0; k < 4; k++) {
         statistic f = statistics[k].function;
+        const char *name = statistics[k].name;
         double value = 7.0;
-        assert_refuses(f(NULL, good, 3, &value), INFL_E_ARGUMENT, "x is NULL");
-        assert_refuses(f(good, NULL, 3, &value), INFL_E_ARGUMENT, "y is NULL");
-        assert_refuses(f(good, good, 3, NULL), INFL_E_ARGUMENT, "is NULL");
-        assert_refuses(f(good, good, 0, &value), INFL_E_ARGUMENT, "n is 0");
+        assert_refuses(f(NULL, good, 3, &value), INFL_E_ARGUMENT, name, "x is NULL");
+        assert_refuses(f(good, NULL, 3, &value), INFL_E_ARGUMENT, name, "y is NULL");
+        assert_refuses(f(good, good, 3, NULL), INFL_E_ARGUMENT, name, "is NULL");
+        assert_refuses(f(good, good, 0, &value), INFL_E_ARGUMENT, name, "n is 0");
         if (k < 3)
-            assert_refuses(f(good, good, 1, &value), INFL_E_ARGUMENT, "n is 1");
-        assert_refuses(f(bad, good, 3, &value), INFL_E_NONFINITE, "x[2]");
-        assert_refuses(f(good, bad, 3, &value), INFL_E_NONFINITE, "y[2]");
-        assert_refuses(f(worse, good, 3, &value), INFL_E_NONFINITE, "x[1]");
-        assert_refuses(f(good, worse, 3, &value), INFL_E_NONFINITE, "y[1]");
+            assert_refuses(f(good, good, 1, &value), INFL_E_ARGUMENT, name, "n is 1");
+        assert_refuses(f(bad, good, 3, &value), INFL_E_NONFINITE, name, "x[2]");
+        assert_refuses(f(good, bad, 3, &value), INFL_E_NONFINITE, name, "y[2]");
+        assert_refuses(f(worse, good, 3, &value), INFL_E_NONFINITE, name, "x[1]");
+        assert_refuses(f(good, worse, 3, &value), INFL_E_NONFINITE, name, "y[1]");
         ck_assert_double_eq(value, 7.0);
     }
 }
@@ -267,6 +286,7 @@ Suite *statistics_suite(void) {
     add_case(suite, "statistics/extremes", extremes_are_exact, 1);
     add_case(suite, "statistics/invariances", invariances, 1);
     add_case(suite, "statistics/constant", constant_is_nan, 1);
+    add_case(suite, "statistics/norms", norms_of_vectors, 1);
     add_case(suite, "statistics/refuse", refuse, 1);
     add_case(suite, "statistics/kendall/many", kendall_of_many, 1);
     return suite;
