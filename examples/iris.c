@@ -472,7 +472,7 @@ static infl_status select_rows(study *t) {
 }
 
 static infl_decay_in_gradient chosen_decay(const study *t) {
-    return t->s->decay_in_gradient == GRADIENT_EXCLUDED ? INFL_DECAY_EXCLUDED : INFL_DECAY_INCLUDED;
+    return t->s->decay_in_gradient == GRADIENT_EXCLUDED ? INFL_ROW_DECAY_EXCLUDED : INFL_ROW_DECAY_INCLUDED;
 }
 
 static infl_status predict_exactly(study *t) {
@@ -509,7 +509,7 @@ static infl_status predict_stochastically(study *t) {
     if (status == INFL_OK)
         status = infl_influence_removal_losses(t->influence, t->test, &t->test_row, 1, t->rows, t->m,
                                                t->column[ROW_lissa_loss_change], &report);
-    if (status == INFL_E_DIVERGED)
+    if (status == INFL_E_DIVERGED || status == INFL_E_INDEFINITE)
         return INFL_OK;
     TRY(status);
     measures[MEASURE_lissa_residual] = report.residual;
@@ -589,7 +589,7 @@ static infl_status compare_polished(study *t) {
     TRY(infl_polish(t->train, &polish, &result));
     measures[MEASURE_gradient_norm_polished] = result.gradient_norm;
     TRY(make_curvature(t, &measures[MEASURE_lambda_min_polished], &lambda_max, &measures[MEASURE_damping_polished]));
-    TRY(make_influence(t, &inverse, INFL_DECAY_INCLUDED));
+    TRY(make_influence(t, &inverse, INFL_ROW_DECAY_INCLUDED));
     TRY(infl_influence_removal_losses(t->influence, t->test, &t->test_row, 1, t->rows, t->m,
                                       t->column[ROW_predicted_loss_change_polished], NULL));
     TRY(infl_influence_removal_parameters(t->influence, t->rows, t->m, t->parameters, NULL));

@@ -18,7 +18,7 @@ int main(void) {
         labels[i] = i % 19 == 7 ? ((int)y + 1) % 3 : (int)y;
     }
     infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
-    spec.n_rows = 150; spec.n_features = 4; spec.features = x; spec.labels = labels;
+    spec.n_rows = 150; spec.n_features = 4; spec.features = x[0]; spec.labels = labels;
     TRY(infl_dataset_create(&rows, &spec));
     TRY(infl_model_create_mlp(&model, INFL_F64, 4, units, 2, INFL_TANH, INFL_INIT_GLOROT, 1));
     infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);

@@ -100,19 +100,22 @@ typedef enum infl_target_kind {
 typedef struct infl_dataset_spec {
     size_t size;
     size_t n_rows, n_features;
-    const void *features;              /* n×d, float or double as features_precision says                       */
-    infl_precision features_precision;
-    const int32_t *labels;             /* n class indices, or NULL when targets are given                       */
-    size_t n_classes;                  /* C with labels (0: the largest label + 1); ignored with targets        */
-    const double *targets;             /* n×t real targets, or NULL when labels are given                       */
-    size_t n_targets;                  /* t                                                                     */
-    int borrow;                        /* 0: everything is copied; 1: the arrays outlive the dataset and views  */
+    const double *features;    /* n×d, stored in double precision; or NULL when features_f32 is given        */
+    const float *features_f32; /* n×d, stored in single precision; or NULL when features is given            */
+    const int32_t *labels;     /* n class indices, or NULL when targets are given                            */
+    size_t n_classes;          /* C with labels (0: the largest label + 1, each class having a row); ignored
+                                  with targets                                                               */
+    const double *targets;     /* n×t real targets, or NULL when labels are given                            */
+    size_t n_targets;          /* t                                                                          */
+    int borrow;                /* 0: everything is copied; 1: the arrays outlive the dataset and views       */
 } infl_dataset_spec;
-#define INFL_DATASET_SPEC_INIT {sizeof(infl_dataset_spec), 0, 0, NULL, INFL_F64, NULL, 0, NULL, 0, 0}
+#define INFL_DATASET_SPEC_INIT {sizeof(infl_dataset_spec), 0, 0, NULL, NULL, NULL, 0, NULL, 0, 0}
 
 /*
- * A dataset from arrays. Exactly one of labels and targets is given. INFL_E_ARGUMENT: n or d is 0, a label is negative
- * or ≥ C; INFL_E_NONFINITE: a feature or target is NaN or infinite (the message names row and column).
+ * A dataset from arrays. Exactly one of features and features_f32, and exactly one of labels and targets, is given.
+ * INFL_E_ARGUMENT: n or d is 0, a label is negative or ≥ C, or n_classes is 0 and some class below the largest label
+ * has no row (labels 1, 2, 3 for instance); INFL_E_NONFINITE: a feature or target is NaN or infinite (the message
+ * names row and column).
  */
 INFL_API infl_status infl_dataset_create(infl_dataset **out, const infl_dataset_spec *spec);
 
@@ -120,20 +123,30 @@ typedef struct infl_csv_options {
     size_t size;
     char delimiter;           /* ','                                                                            */
     int header;               /* 1: the first line is a header; 0: it is data; -1: it is a header when one of its
-                                 fields outside the target column is not a number                               */
+                                 fields, the target's and skipped ones aside, is not a number                   */
     int target_column;        /* counted from 0; -1: the last                                                   */
-    infl_target_kind target;  /* class indices (or class names, numbered in the order of their first
-                                 appearance), or one real number                                                */
-    size_t n_classes;         /* 0: the largest label + 1                                                       */
+    infl_target_kind target;  /* class indices (or class names, numbered in the order of their first appearance:
+                                 give a second file classes = the dataset of the first, or the same name may get
+                                 another number), or one real number                                            */
+    size_t n_classes;         /* 0: the largest label + 1, each class having a row; or the number of names      */
     infl_precision precision; /* of the features as stored                                                      */
+    const infl_dataset *classes; /* a dataset whose classes these are, their numbers, names and count, such as
+                                    the training rows when test rows are read; NULL: the file's own. Read during
+                                    the call only                                                            */
+    const int *skip_columns;  /* columns to leave out, such as an id: counted from 0 over all fields of a line;
+                                 -1: the last. What stands in them is not looked at                             */
+    size_t n_skip_columns;
 } infl_csv_options;
-#define INFL_CSV_OPTIONS_INIT {sizeof(infl_csv_options), ',', -1, -1, INFL_TARGET_CLASS, 0, INFL_F64}
+#define INFL_CSV_OPTIONS_INIT {sizeof(infl_csv_options), ',', -1, -1, INFL_TARGET_CLASS, 0, INFL_F64, NULL, NULL, 0}
 
 /*
- * A dataset from a CSV file (RFC 4180 quoting; blank lines are skipped; a UTF-8 byte order mark is allowed).
- * INFL_E_IO; INFL_E_ARGUMENT: the file has no target_column; INFL_E_FORMAT with line and column: a field that is not a
- * number, a line with another number of fields, an unclosed quote, a class index that is negative, not whole or beyond
- * n_classes, no rows; INFL_E_NONFINITE with line and column.
+ * A dataset from a CSV file (RFC 4180 quoting; blank lines are skipped; a UTF-8 byte order mark is allowed). Blanks
+ * around a number or a class name are no part of it. INFL_E_IO; INFL_E_ARGUMENT: the file has no target_column, or a
+ * skipped column is not there, is the target or leaves no feature, or classes has no classes or other than n_classes;
+ * INFL_E_FORMAT with line and column: a field that is not a number, a line with another number of fields, an unclosed
+ * quote, a class index that is negative, not whole or beyond n_classes, a class of index below the largest that no row
+ * has (unless n_classes or classes is given), a class that classes does not have, no rows; INFL_E_NONFINITE with line
+ * and column.
  */
 INFL_API infl_status infl_dataset_from_csv(infl_dataset **out, const char *path, const infl_csv_options *options);
 
@@ -162,8 +175,9 @@ INFL_API infl_status infl_dataset_split(infl_dataset **first, infl_dataset **sec
 /*
  * A copy in which every feature has had the reference's mean subtracted and been divided by the reference's standard
  * deviation (1/n; a feature constant in the reference is only centred). reference: usually the training rows; NULL:
- * the dataset itself. Same d required. The copy is a first dataset: source rows count within it. INFL_E_NONFINITE: a
- * result overflows.
+ * the dataset itself. Same d required. The copy is a first dataset: source rows count within it. INFL_E_ARGUMENT: both
+ * have class names, but not the same in the same order (see classes of infl_csv_options); INFL_E_NONFINITE: a result
+ * overflows.
  */
 INFL_API infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dataset,
                                               const infl_dataset *reference);
@@ -430,7 +444,10 @@ INFL_API infl_status infl_objective_dense(infl_objective *objective, infl_curvat
 /* A symmetric p×p operator A = C + λI; λ is the true damping, never scaled. */
 typedef struct infl_curvature infl_curvature;
 
-/* Of an objective (borrowed), at the θ it has whenever the operator is used. λ ≥ 0. */
+/*
+ * Of an objective (borrowed), at the θ it has whenever the operator is used. λ ≥ 0. INFL_E_UNSUPPORTED: a custom
+ * objective lacks the callback of this kind.
+ */
 INFL_API infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
                                            double damping);
 
@@ -469,7 +486,8 @@ typedef struct infl_lanczos_options {
 /*
  * The k largest eigenvalues of C + λI in descending order (largest = 1) or the k smallest in ascending order
  * (largest = 0), matrix-free by Lanczos with full reorthogonalisation (Parlett 1998). eigenvectors: k×p or NULL;
- * residuals: k numbers ‖Av − θv‖, measured with k more products, or NULL. A multiple eigenvalue is found at least once.
+ * residuals: k numbers ‖Av − θv‖, measured with k more products, or NULL. A multiple eigenvalue is found at least once:
+ * where one is, its other copies may be left out of the k, and the next eigenvalues stand in their places.
  * INFL_E_UNCONVERGED when the budget ran out (the message says how far it came).
  */
 INFL_API infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int largest,
@@ -485,7 +503,8 @@ typedef enum infl_inverse_method {
     INFL_CHOLESKY = 0, /* exact; INFL_E_INDEFINITE (with λmin and a damping that would do) unless positive definite */
     INFL_EIGEN = 1,    /* exact by eigendecomposition, eigenvalues treated as eigen_policy says                    */
     INFL_CG = 2,       /* conjugate gradients; INFL_E_INDEFINITE on meeting negative curvature                     */
-    INFL_LISSA = 3     /* stochastic Neumann series [ABH17]: h ← b + h − (C_S + λI)h/s over random batches S        */
+    INFL_LISSA = 3     /* stochastic Neumann series [ABH17]: h ← b + h − (C_S + λI)h/s over random batches S;
+                          INFL_E_INDEFINITE or INFL_E_DIVERGED where it runs away                                   */
 } infl_inverse_method;
 
 typedef enum infl_eigen_policy {
@@ -500,8 +519,10 @@ typedef struct infl_inverse_options {
     infl_inverse_method method;
     infl_eigen_policy eigen_policy;
     double cutoff;           /* of the eigenvalue policies, relative to max|e|; ≥ 0                                */
-    double tolerance;        /* CG, LiSSA: converged when ‖b − (C+λI)x‖ ≤ tolerance·‖b‖                            */
-    size_t max_iterations;   /* CG: 0 means 10·p; LiSSA: the depth of a repeat, 0 means 5000                       */
+    double tolerance;        /* CG, LiSSA: converged when ‖b − (C+λI)x‖ ≤ tolerance·‖b‖. 0: CG 1e-10, LiSSA 1e-3.
+                                With lissa_batch the residual levels off near 0.01 to 0.1: ask for 0.1, and for
+                                less with larger batches and more repeats. Exact methods do not use it         */
+    size_t max_iterations;   /* CG: 0 means 10·p; LiSSA: the depth of a repeat, 0 means 20000, with lissa_batch 5000 */
     int accept_unconverged;  /* 0: INFL_E_UNCONVERGED when the budget runs out (exact methods: when rounding left a
                                 residual above 1e-3); 1: the best iterate, with converged = 0 in its report        */
     double lissa_scale;      /* s > λmax(C_S + λI)/2; 0: 1.1 × the largest eigenvalue found by power iteration,
@@ -514,9 +535,9 @@ typedef struct infl_inverse_options {
     void *progress_context;
 } infl_inverse_options;
 #define INFL_INVERSE_OPTIONS_INIT                                                                                      \
-    {sizeof(infl_inverse_options), INFL_CHOLESKY, INFL_EIGEN_EXACT, 1e-12, 1e-10, 0, 0, 0.0, 0, 1, 0, 1, NULL, NULL}
+    {sizeof(infl_inverse_options), INFL_CHOLESKY, INFL_EIGEN_EXACT, 1e-12, 0.0, 0, 0, 0.0, 0, 1, 0, 1, NULL, NULL}
 
-/* What a solve did; the certificate of its answer. */
+/* What a solve did; the certificate of its answer. On an error no report is filled: accept_unconverged shows them. */
 typedef struct infl_solve_report {
     double residual;   /* ‖b − (C+λI)x‖ / ‖b‖, with the full operator, recomputed at the end; 0 for b = 0.
                           With CLIP, ABSOLUTE and PSEUDO: against C+λI itself, so it shows what the policy changed */
@@ -530,7 +551,11 @@ typedef struct infl_solve_report {
     double reserved[3];
 } infl_solve_report;
 
-/* Prepares (factorises; finds LiSSA's scale). The prepared inverse is of θ at this moment. */
+/*
+ * Prepares (factorises; finds LiSSA's scale). The inverse, by whichever method, is of the θ that the curvature's
+ * objective has at this moment: where that has changed since, infl_inverse_solve and all that uses it give
+ * INFL_E_ARGUMENT; create the inverse again.
+ */
 INFL_API infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature,
                                          const infl_inverse_options *options);
 INFL_API void infl_inverse_destroy(infl_inverse *inverse);
@@ -544,16 +569,17 @@ INFL_API infl_status infl_inverse_solve(infl_inverse *inverse, const double *rig
 
 /*
  * Influence at an optimum θ* of R. Up-weighting row z by ε moves the optimum by ε·I(z), I(z) = −C⁻¹∇ℓ(z), and the
- * measured loss of z_t by ε·I(z, z_t), I(z, z_t) = −∇ℓ(z_t)ᵀ C⁻¹ ∇ℓ(z) [KL17]. Negative scores: helpful rows.
+ * loss of z_t under the test objective by ε·I(z, z_t), I(z, z_t) = −∇ℓ(z_t)ᵀ C⁻¹ ∇ℓ(z) [KL17]. Negative scores:
+ * helpful rows.
  */
 typedef struct infl_influence infl_influence;
 
 /* Whether the row's gradient includes its share of the decay, ∇ℓ_i + μDθ. */
 typedef enum infl_decay_in_gradient {
-    INFL_DECAY_DEFAULT = 0,  /* excluded from I(z), I(z,z_t) and self-influence; included in removal predictions    */
-    INFL_DECAY_EXCLUDED = 1, /* removal: Δθ = C⁻¹∇ℓ_i / n             (= −I(z)/n)                                  */
-    INFL_DECAY_INCLUDED = 2  /* removal: Δθ = C⁻¹(∇ℓ_i + μDθ) / (n−1): exact to first order for the mean over n−1
-                                rows with the same μ                                                               */
+    INFL_ROW_DECAY_DEFAULT = 0,  /* excluded from I(z), I(z,z_t) and self-influence; included in removal predictions */
+    INFL_ROW_DECAY_EXCLUDED = 1, /* removal: Δθ = C⁻¹∇ℓ_i / n             (= −I(z)/n)                              */
+    INFL_ROW_DECAY_INCLUDED = 2  /* removal: Δθ = C⁻¹(∇ℓ_i + μDθ) / (n−1): exact to first order for the mean over
+                                    n−1 rows with the same μ                                                       */
 } infl_decay_in_gradient;
 
 typedef struct infl_influence_options {
@@ -561,9 +587,12 @@ typedef struct infl_influence_options {
     infl_decay_in_gradient decay_in_gradient;
     size_t block; /* right-hand sides solved at once; 0: 32 */
 } infl_influence_options;
-#define INFL_INFLUENCE_OPTIONS_INIT {sizeof(infl_influence_options), INFL_DECAY_DEFAULT, 0}
+#define INFL_INFLUENCE_OPTIONS_INIT {sizeof(infl_influence_options), INFL_ROW_DECAY_DEFAULT, 0}
 
-/* train: the objective whose rows are attributed; inverse: of its curvature (same p). Both borrowed. */
+/*
+ * train: the objective whose rows are attributed; inverse: of its curvature (same p). Both borrowed. Nothing checks
+ * that θ is an optimum: look at ‖∇R‖ first (the result of infl_train or infl_polish).
+ */
 INFL_API infl_status infl_influence_create(infl_influence **out, infl_objective *train, infl_inverse *inverse,
                                            const infl_influence_options *options);
 INFL_API void infl_influence_destroy(infl_influence *influence);
@@ -585,7 +614,10 @@ INFL_API infl_status infl_influence_scores(infl_influence *influence, infl_objec
                                            size_t n_test, const size_t *train_rows, size_t n_train, double *scores,
                                            infl_solve_report *reports);
 
-/* I(z, z) for each given training row (≤ 0 for positive definite C). */
+/*
+ * I(z, z) for each given training row (≤ 0 for positive definite C). The rows with the most negative ones, first in the
+ * order of INFL_HELPFUL, are the suspects for a wrong label: the others speak against them.
+ */
 INFL_API infl_status infl_influence_self(infl_influence *influence, const size_t *rows, size_t n_rows, double *scores,
                                          infl_solve_report *reports);
 
@@ -606,7 +638,10 @@ typedef enum infl_direction {
     INFL_HARMFUL = 1  /* most positive first                                                   */
 } infl_direction;
 
-/* Positions of the k most helpful or harmful of n scores, best first; ties by position. 1 ≤ k ≤ n. */
+/*
+ * Positions of the k most helpful or harmful of n scores, best first; ties by position. 1 ≤ k ≤ n. Of the scores of
+ * infl_influence_self INFL_HELPFUL gives the suspects for a wrong label.
+ */
 INFL_API infl_status infl_influence_top(const double *scores, size_t n, infl_direction direction, size_t k,
                                         size_t *positions);
 
@@ -682,7 +717,7 @@ typedef struct infl_retrain_options {
     size_t size;
     const infl_train_options *train;   /* how to retrain; NULL: no optimiser steps (polish only). Its progress is
                                           not called: `progress` below is                                          */
-    const infl_polish_options *polish; /* afterwards, likewise; NULL: none. One of the two is needed               */
+    const infl_polish_options *polish; /* afterwards, likewise; NULL: none, but its defaults where train is NULL too */
     const double *start;               /* p numbers to start from ("from scratch": the initial θ); NULL: the
                                           objective's present θ ("from the optimum")                               */
     const double *predicted;           /* m×p predicted Δθ (infl_influence_removal_parameters), for the output's
@@ -700,7 +735,8 @@ typedef struct infl_retrain_output {
     double *parameter_changes;  /* m×p: Δθ = θ after retraining without the row − (control's θ, or the optimum's)   */
     double *norms;              /* m: ‖Δθ‖₂                                                                        */
     double *cosines;            /* m: cosine of Δθ and the row of the options' predicted; NaN where one is 0        */
-    double *loss_changes;       /* m×t: each test row's loss after − (the control's, or the optimum's)              */
+    double *loss_changes;       /* t×m, the shape of infl_influence_removal_losses: each test row's loss after − (the
+                                   control's, or the optimum's)                                                    */
     infl_train_result *results; /* m: how each retraining ended                                                    */
     double *control_parameters; /* p: θ after the control run − the optimum's: the drift. Needs subtract_control    */
     double *control_losses;     /* t: each test row's loss after the control run − the optimum's                   */
@@ -710,7 +746,8 @@ typedef struct infl_retrain_output {
 
 /*
  * Leave-one-out ground truth: for each given row of the train objective, removes it, retrains, and compares. The
- * objectives keep their θ. test may be NULL (then no losses); it measures at its own loss, without decay.
+ * objectives keep their θ. test may be NULL (then no losses); it measures at its own loss, without decay. options NULL:
+ * polish with its defaults from the present θ, less the control.
  */
 INFL_API infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size_t n_rows,
                                           infl_objective *test, const size_t *test_rows, size_t n_test,

@@ -38,13 +38,16 @@ typedef enum target_form { TARGET_UNKNOWN, TARGET_INDEX, TARGET_NAME } target_fo
 
 /* What has been read so far. */
 typedef struct csv_table {
-    size_t n_columns, target_column, n_rows;
+    size_t n_columns, target_column, n_features, n_rows;
+    unsigned char *skipped; /* of each column */
     void *features; /* of the precision asked for */
     size_t features_capacity;
     double *targets;
     size_t targets_capacity;
     int32_t *labels;
     size_t labels_capacity;
+    int32_t largest_label;
+    size_t largest_line; /* where it first stands */
     target_form form;
     char **names; /* in the order of their first appearance */
     size_t n_names, names_capacity;
@@ -73,6 +76,21 @@ static infl_status fail_io(const csv_reader *reader, const char *verb, int error
     if (strerror_r(error, reason, sizeof reason) != 0)
         snprintf(reason, sizeof reason, "error %d", error);
     return infl_fail(INFL_E_IO, "infl_dataset_from_csv: the file cannot be %s: %s (%s)", verb, reason, reader->path);
+}
+
+typedef struct delimiter_name {
+    char text[24];
+} delimiter_name;
+
+static delimiter_name name_delimiter(const csv_reader *reader) {
+    delimiter_name name = {"a tab"};
+    if (reader->delimiter > ' ' && reader->delimiter < 127)
+        snprintf(name.text, sizeof name.text, "'%c'", reader->delimiter);
+    else if (reader->delimiter == ' ')
+        strcpy(name.text, "a space");
+    else if (reader->delimiter != '\t')
+        snprintf(name.text, sizeof name.text, "character %d", reader->delimiter);
+    return name;
 }
 
 /* The array, moved where it must grow to hold `needed` elements, of which `used` are kept; NULL: no memory for that. */
@@ -232,11 +250,11 @@ static number_form read_number(const char *text, double *value) {
     return isfinite(*value) ? NUMBER : NONFINITE;
 }
 
-static const char *field_text(const csv_reader *reader, size_t column) {
+static char *field_text(const csv_reader *reader, size_t column) {
     return reader->text + reader->fields[column].start;
 }
 
-static infl_status require_number(const csv_reader *reader, size_t column, double *value) {
+static infl_status require_number(const csv_reader *reader, const csv_table *table, size_t column, double *value) {
     const char *text = field_text(reader, column);
     size_t line = reader->fields[column].line;
     switch (read_number(text, value)) {
@@ -247,7 +265,9 @@ static infl_status require_number(const csv_reader *reader, size_t column, doubl
     default:
         if (is_empty(text))
             return fail_at(reader, INFL_E_FORMAT, line, column + 1, "the field is empty; expected a number");
-        return fail_at(reader, INFL_E_FORMAT, line, column + 1, "'%.40s' is not a number", text);
+        return fail_at(reader, INFL_E_FORMAT, line, column + 1,
+                       "'%.40s' is not a number (the target is column %zu%s; see target_column and skip_columns)", text,
+                       table->target_column + 1, table->target_column + 1 == table->n_columns ? ", the last" : "");
     }
 }
 
@@ -286,11 +306,45 @@ static infl_status find_name(csv_table *table, const char *name, size_t *index) 
     return INFL_OK;
 }
 
+/* The index of a name that must be there already. */
+static infl_status find_known_name(const csv_reader *reader, const csv_table *table, const char *name, size_t *index) {
+    enum { ELLIPSIS = 6 };
+    size_t slot = find_slot(table, name), length = 0;
+    if (table->slots[slot] != 0) {
+        *index = table->slots[slot] - 1;
+        return INFL_OK;
+    }
+    char known[128];
+    for (size_t i = 0; i < table->n_names; i++) {
+        size_t room = sizeof known - ELLIPSIS - length;
+        int written = snprintf(known + length, room, "%s'%s'", i == 0 ? "" : ", ", table->names[i]);
+        if (written < 0 || (size_t)written >= room) {
+            strcpy(known + length, i == 0 ? "..." : ", ...");
+            break;
+        }
+        length += (size_t)written;
+    }
+    return fail_at(reader, INFL_E_FORMAT, reader->fields[table->target_column].line, table->target_column + 1,
+                   "'%.40s' is none of the classes that options->classes has: %s", name, known);
+}
+
+static char *trim(char *text) {
+    text += strspn(text, " \t");
+    size_t length = strlen(text);
+    while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
+        length--;
+    text[length] = '\0';
+    return text;
+}
+
 /* The class of the present record; the first record decides whether classes are indices or names. */
-static infl_status read_class(const csv_reader *reader, csv_table *table, size_t n_classes, int32_t *label) {
+static infl_status read_class(const csv_reader *reader, csv_table *table, const infl_csv_options *options,
+                              int32_t *label) {
     static const char *const forms[] = {"", "a class index", "a class name"};
-    size_t column = table->target_column + 1, line = reader->fields[table->target_column].line, index;
-    const char *text = field_text(reader, table->target_column);
+    size_t n_classes = options->n_classes;
+    size_t column = table->target_column + 1, line = reader->fields[table->target_column].line;
+    size_t index = 0;
+    const char *text = trim(field_text(reader, table->target_column));
     double value = 0.0;
     number_form number = read_number(text, &value);
     if (number == NONFINITE)
@@ -302,29 +356,37 @@ static infl_status read_class(const csv_reader *reader, csv_table *table, size_t
     if (table->form == TARGET_UNKNOWN)
         table->form = form;
     if (table->form != form)
-        return fail_at(reader, INFL_E_FORMAT, line, column, "'%.40s' is %s, but the lines before have %s there", text,
-                       forms[form], forms[table->form]);
-    if (form == TARGET_NAME)
+        return fail_at(reader, INFL_E_FORMAT, line, column, "'%.40s' is %s, but %s %s there", text, forms[form],
+                       options->classes != NULL ? "options->classes asks for" : "the lines before have",
+                       forms[table->form]);
+    if (form == TARGET_NAME && options->classes != NULL)
+        INFL_TRY(find_known_name(reader, table, text, &index));
+    else if (form == TARGET_NAME)
         INFL_TRY(find_name(table, text, &index));
     else if (value < 0.0 || value != floor(value) || value > INT32_MAX)
-        return fail_at(reader, INFL_E_FORMAT, line, column, "'%.40s' is not a class index, a whole number from 0",
-                       text);
+        return fail_at(reader, INFL_E_FORMAT, line, column, "'%.40s' is not a class index, a whole number from 0 "
+                       "(INFL_TARGET_REAL, or another target_column?)", text);
     else
         index = (size_t)value;
     if (n_classes != 0 && index >= n_classes)
-        return fail_at(reader, INFL_E_FORMAT, line, column, "'%.40s' would be class %zu, but n_classes is %zu", text,
-                       index, n_classes);
+        return fail_at(reader, INFL_E_FORMAT, line, column, "'%.40s' would be class %zu, but %s %zu", text, index,
+                       options->classes != NULL ? "the number of classes in options->classes is" : "n_classes is",
+                       n_classes);
     *label = (int32_t)index;
+    if (*label > table->largest_label || table->largest_line == 0) {
+        table->largest_label = *label;
+        table->largest_line = line;
+    }
     return INFL_OK;
 }
 
 static infl_status store_record(const csv_reader *reader, csv_table *table, const infl_csv_options *options) {
-    size_t row = table->n_rows, n_features = table->n_columns - 1, used = row * n_features;
+    size_t row = table->n_rows, n_features = table->n_features, used = row * n_features;
     size_t last_line = reader->fields[reader->n_fields - 1].line;
     if (reader->n_fields < table->n_columns)
         return fail_at(reader, INFL_E_FORMAT, last_line, reader->n_fields + 1,
-                       "the field is missing; expected %zu fields as in the first line, found %zu", table->n_columns,
-                       reader->n_fields);
+                       "the field is missing; expected %zu fields as in the first line, found %zu (the delimiter is "
+                       "%s)", table->n_columns, reader->n_fields, name_delimiter(reader).text);
     if (reader->n_fields > table->n_columns)
         return fail_at(reader, INFL_E_FORMAT, reader->fields[table->n_columns].line, table->n_columns + 1,
                        "one field too many; expected %zu fields as in the first line, found %zu", table->n_columns,
@@ -335,10 +397,10 @@ static infl_status store_record(const csv_reader *reader, csv_table *table, cons
         return INFL_E_MEMORY;
     table->features = features;
     for (size_t column = 0, next = used; column < table->n_columns; column++) {
-        if (column == table->target_column)
+        if (column == table->target_column || table->skipped[column])
             continue;
         double value;
-        INFL_TRY(require_number(reader, column, &value));
+        INFL_TRY(require_number(reader, table, column, &value));
         if (options->precision == INFL_F32) {
             ((float *)features)[next] = (float)value;
             if (!isfinite(((float *)features)[next]))
@@ -351,32 +413,77 @@ static infl_status store_record(const csv_reader *reader, csv_table *table, cons
     }
     if (options->target == INFL_TARGET_REAL) {
         GROW(table->targets, table->targets_capacity, row, row + 1);
-        INFL_TRY(require_number(reader, table->target_column, &table->targets[row]));
+        INFL_TRY(require_number(reader, table, table->target_column, &table->targets[row]));
     } else {
         GROW(table->labels, table->labels_capacity, row, row + 1);
-        INFL_TRY(read_class(reader, table, options->n_classes, &table->labels[row]));
+        INFL_TRY(read_class(reader, table, options, &table->labels[row]));
     }
     table->n_rows++;
     return INFL_OK;
 }
 
-/* Whether the first record is a header; and the number of columns, and which is the target. */
+static infl_status read_skipped(const csv_reader *reader, csv_table *table, const infl_csv_options *options) {
+    INFL_ALLOCATE(table->skipped, table->n_columns);
+    table->n_features = table->n_columns - 1;
+    for (size_t i = 0; i < options->n_skip_columns; i++) {
+        int given = options->skip_columns[i];
+        size_t column = given < 0 ? table->n_columns - 1 : (size_t)given;
+        if (column >= table->n_columns)
+            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: skip_columns[%zu] is %d; expected less than the "
+                             "%zu columns of the file (%s)", i, given, table->n_columns, reader->path);
+        if (column == table->target_column)
+            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: skip_columns[%zu] is %d, which is the target "
+                             "column (%s)", i, given, reader->path);
+        table->n_features -= !table->skipped[column]; /* a column named twice is left out once */
+        table->skipped[column] = 1;
+    }
+    if (table->n_features == 0)
+        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: skip_columns leaves no feature of the %zu columns of "
+                         "the file (%s)", table->n_columns, reader->path);
+    return INFL_OK;
+}
+
+/* Whether the first record is a header; and the number of columns, which is the target, and which are left out. */
 static infl_status read_shape(const csv_reader *reader, csv_table *table, const infl_csv_options *options,
                               int *header) {
     table->n_columns = reader->n_fields;
     if (table->n_columns < 2)
         return fail_at(reader, INFL_E_FORMAT, reader->fields[0].line, 2,
-                       "the field is missing; expected a feature and a target at least");
+                       "the field is missing; expected a feature and a target at least (the delimiter is %s)",
+                       name_delimiter(reader).text);
     table->target_column = options->target_column < 0 ? table->n_columns - 1 : (size_t)options->target_column;
     if (table->target_column >= table->n_columns)
         return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: target_column is %zu; expected less than the %zu "
                          "columns of the file (%s)", table->target_column, table->n_columns, reader->path);
+    INFL_TRY(read_skipped(reader, table, options));
     *header = options->header == 1;
     for (size_t column = 0; options->header < 0 && column < table->n_columns; column++) {
         double value;
-        if (column != table->target_column && read_number(field_text(reader, column), &value) == NOT_A_NUMBER)
+        if (column != table->target_column && !table->skipped[column] &&
+            read_number(field_text(reader, column), &value) == NOT_A_NUMBER)
             *header = 1;
     }
+    return INFL_OK;
+}
+
+/* The classes of another dataset are known before the first record. */
+static infl_status take_classes(csv_table *table, const infl_dataset *classes) {
+    const char *name;
+    size_t index;
+    table->form = infl_dataset_class_name(classes, 0) != NULL ? TARGET_NAME : TARGET_INDEX;
+    for (size_t c = 0; (name = infl_dataset_class_name(classes, c)) != NULL; c++)
+        INFL_TRY(find_name(table, name, &index));
+    return INFL_OK;
+}
+
+/* Where nobody said how many classes there are, one without a row is more likely a mistake: labels from 1, say. */
+static infl_status check_every_class(const csv_reader *reader, const csv_table *table) {
+    size_t empty, n_classes = (size_t)table->largest_label + 1;
+    INFL_TRY(infl_dataset_empty_class(&empty, table->labels, table->n_rows, n_classes));
+    if (empty < n_classes)
+        return fail_at(reader, INFL_E_FORMAT, table->largest_line, table->target_column + 1,
+                       "the largest class is %ld, but no row has class %zu of %zu; set n_classes if that is meant, or "
+                       "INFL_TARGET_REAL", (long)table->largest_label, empty, n_classes);
     return INFL_OK;
 }
 
@@ -396,15 +503,19 @@ static infl_status read_table(csv_reader *reader, csv_table *table, const infl_c
     if (table->n_rows == 0)
         return infl_fail(INFL_E_FORMAT, "infl_dataset_from_csv: the file has no rows: it ends in line %zu, column 1 "
                          "(%s)", reader->line, reader->path);
+    if (table->form == TARGET_INDEX && options->n_classes == 0)
+        INFL_TRY(check_every_class(reader, table));
     return INFL_OK;
 }
 
 static infl_status create_from_table(infl_dataset **out, const csv_table *table, const infl_csv_options *options) {
     infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
     spec.n_rows = table->n_rows;
-    spec.n_features = table->n_columns - 1;
-    spec.features = table->features;
-    spec.features_precision = options->precision;
+    spec.n_features = table->n_features;
+    if (options->precision == INFL_F32)
+        spec.features_f32 = table->features;
+    else
+        spec.features = table->features;
     spec.labels = table->labels;
     spec.n_classes = options->n_classes;
     spec.targets = table->targets;
@@ -436,6 +547,21 @@ static infl_status check_options(const infl_csv_options *options) {
     if (options->precision != INFL_F32 && options->precision != INFL_F64)
         return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: precision is %d; expected INFL_F32 or INFL_F64",
                          (int)options->precision);
+    if (options->n_skip_columns != 0 && options->skip_columns == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: skip_columns is NULL, but n_skip_columns is %zu",
+                         options->n_skip_columns);
+    for (size_t i = 0; i < options->n_skip_columns; i++)
+        if (options->skip_columns[i] < -1)
+            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: skip_columns[%zu] is %d; expected a column from "
+                             "0, or -1", i, options->skip_columns[i]);
+    if (options->classes == NULL)
+        return INFL_OK;
+    if (options->target != INFL_TARGET_CLASS || infl_dataset_target_kind(options->classes) != INFL_TARGET_CLASS)
+        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: classes is given, but %s real numbers; expected "
+                         "classes", options->target != INFL_TARGET_CLASS ? "target asks for" : "its targets are");
+    if (options->n_classes != 0 && options->n_classes != infl_dataset_targets(options->classes))
+        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: n_classes is %zu, but classes has %zu; expected 0 or "
+                         "the same", options->n_classes, infl_dataset_targets(options->classes));
     return INFL_OK;
 }
 
@@ -448,6 +574,8 @@ infl_status infl_dataset_from_csv(infl_dataset **out, const char *path, const in
     infl_status status = INFL_OK;
     csv_table table = {0};
     csv_reader reader = {0};
+    if (own.classes != NULL)
+        own.n_classes = infl_dataset_targets(own.classes);
     reader.path = path;
     reader.delimiter = (unsigned char)own.delimiter;
     reader.line = 1;
@@ -461,6 +589,8 @@ infl_status infl_dataset_from_csv(infl_dataset **out, const char *path, const in
         status = fail_io(&reader, "opened", errno);
         goto out;
     }
+    if (own.classes != NULL && (status = take_classes(&table, own.classes)) != INFL_OK)
+        goto out;
     if ((status = read_table(&reader, &table, &own)) != INFL_OK)
         goto out;
     status = create_from_table(out, &table, &own);
@@ -470,6 +600,7 @@ out:
     infl_release(reader.buffer);
     infl_release(reader.text);
     infl_release(reader.fields);
+    infl_release(table.skipped);
     infl_release(table.features);
     infl_release(table.targets);
     infl_release(table.labels);

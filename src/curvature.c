@@ -5,6 +5,7 @@
 
 #include "dense.h"
 #include "memory.h"
+#include "objective.h"
 
 /* Columns of a dense matrix that are asked for at once: they bound the memory and leave threads enough side by side. */
 #define DENSE_BLOCK ((size_t)128)
@@ -13,7 +14,7 @@ static infl_status curvature_create(infl_curvature **out, const infl_curvature_o
                                     size_t n_rows, double damping) {
     infl_curvature *curvature;
     INFL_ALLOCATE(curvature, 1);
-    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .damping = damping};
+    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .damping = damping, .remedy = ""};
     *out = curvature;
     return INFL_OK;
 }
@@ -37,15 +38,20 @@ static infl_status objective_product(void *self, const size_t *rows, size_t n, c
     return infl_objective_product_rows(of->objective, of->kind, rows, n, vectors, k, out);
 }
 
+static infl_status objective_parameters(const void *self, double *theta) {
+    return infl_objective_get_parameters(((const objective_curvature *)self)->objective, theta);
+}
+
 infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
                                   double damping) {
-    static const infl_curvature_ops ops = {infl_release, objective_product, NULL};
+    static const infl_curvature_ops ops = {infl_release, objective_product, NULL, objective_parameters};
     INFL_REQUIRE(out);
     INFL_REQUIRE(objective);
     if ((int)kind < INFL_HESSIAN || (int)kind > INFL_FISHER)
         return infl_fail(INFL_E_ARGUMENT, "%s: kind is %d; there are %d to %d", __func__, (int)kind, INFL_HESSIAN,
                          INFL_FISHER);
     INFL_TRY(check_damping(__func__, damping));
+    INFL_TRY(infl_in_name_of(__func__, objective->ops->check_kind(objective->source, kind)));
     objective_curvature *self;
     INFL_ALLOCATE(self, 1);
     *self = (objective_curvature){objective, kind};
@@ -53,6 +59,8 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
                                           infl_objective_rows(objective), damping);
     if (status != INFL_OK)
         infl_release(self);
+    else if (kind == INFL_HESSIAN)
+        (*out)->remedy = "not a minimum? train or polish further, use INFL_GAUSS_NEWTON, or damp: ";
     return status;
 }
 
@@ -91,7 +99,7 @@ static void symmetrise(double *matrix, size_t p) {
 }
 
 infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matrix, size_t p, double damping) {
-    static const infl_curvature_ops ops = {matrix_destroy, matrix_product, matrix_dense};
+    static const infl_curvature_ops ops = {matrix_destroy, matrix_product, matrix_dense, NULL};
     INFL_REQUIRE(out);
     INFL_REQUIRE(matrix);
     if (p == 0)
@@ -140,7 +148,7 @@ static infl_status callback_product(void *self, const size_t *rows, size_t n, co
 
 infl_status infl_curvature_from_product(infl_curvature **out, infl_product_fn product, void *context, size_t p,
                                         double damping) {
-    static const infl_curvature_ops ops = {infl_release, callback_product, NULL};
+    static const infl_curvature_ops ops = {infl_release, callback_product, NULL, NULL};
     INFL_REQUIRE(out);
     INFL_REQUIRE(product);
     if (p == 0)

@@ -44,8 +44,17 @@ void infl_dataset_destroy(infl_dataset *dataset) {
     infl_release(dataset);
 }
 
+/* What the spec's features are, of either type. */
+static const void *spec_features(const infl_dataset_spec *spec) {
+    return spec->features_f32 != NULL ? (const void *)spec->features_f32 : spec->features;
+}
+
+static infl_precision spec_precision(const infl_dataset_spec *spec) {
+    return spec->features_f32 != NULL ? INFL_F32 : INFL_F64;
+}
+
 /* A dataset over a new storage of the spec's shape: over the spec's arrays if it borrows, else over zeroed ones. */
-static infl_status create_storage(infl_dataset **out, const infl_dataset_spec *spec) {
+static infl_status create_storage(infl_dataset **out, const infl_dataset_spec *spec, infl_precision precision) {
     infl_status status = INFL_OK;
     infl_dataset *dataset;
     INFL_ALLOCATE(dataset, 1);
@@ -57,14 +66,14 @@ static infl_status create_storage(infl_dataset **out, const infl_dataset_spec *s
     storage->n_rows = spec->n_rows;
     storage->n_features = spec->n_features;
     storage->n_targets = spec->labels != NULL ? spec->n_classes : spec->n_targets;
-    storage->precision = spec->features_precision;
+    storage->precision = precision;
     storage->owned = !spec->borrow;
     if (spec->borrow) {
-        storage->features = spec->features;
+        storage->features = spec_features(spec);
         storage->labels = spec->labels;
         storage->targets = spec->targets;
     } else {
-        storage->features = infl_allocate(spec->n_rows * spec->n_features, precision_size(spec->features_precision));
+        storage->features = infl_allocate(spec->n_rows * spec->n_features, precision_size(precision));
         if (storage->features == NULL) {
             status = INFL_E_MEMORY;
             goto out;
@@ -88,10 +97,25 @@ static infl_status check_size(size_t rows, size_t columns, const char *name) {
     return INFL_OK;
 }
 
+infl_status infl_dataset_empty_class(size_t *empty, const int32_t *labels, size_t n, size_t n_classes) {
+    /* n labels have at most n classes, so that one of the first n + 1 is empty where there are more */
+    size_t candidates = n_classes <= n ? n_classes : n + 1, first = 0;
+    unsigned char *found;
+    INFL_ALLOCATE(found, candidates);
+    for (size_t i = 0; i < n; i++)
+        if ((size_t)labels[i] < candidates)
+            found[labels[i]] = 1;
+    while (first < candidates && found[first])
+        first++;
+    infl_release(found);
+    *empty = first < candidates ? first : n_classes;
+    return INFL_OK;
+}
+
 /* Checks the arrays, and sets spec->n_classes where it is to be found out. */
 static infl_status check_contents(infl_dataset_spec *spec) {
     for (size_t i = 0; i < spec->n_rows * spec->n_features; i++) {
-        double value = number_at(spec->features, spec->features_precision, i);
+        double value = number_at(spec_features(spec), spec_precision(spec), i);
         if (!isfinite(value))
             return infl_fail(INFL_E_NONFINITE, "infl_dataset_create: the feature in row %zu, column %zu is %f; "
                              "expected a finite number", i / spec->n_features, i % spec->n_features, value);
@@ -116,8 +140,14 @@ static infl_status check_contents(infl_dataset_spec *spec) {
         if ((size_t)label > largest)
             largest = (size_t)label;
     }
-    if (spec->n_classes == 0)
+    if (spec->n_classes == 0) {
+        size_t empty;
+        INFL_TRY(infl_dataset_empty_class(&empty, spec->labels, spec->n_rows, largest + 1));
+        if (empty <= largest)
+            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_create: no row has class %zu of %zu, the largest label + "
+                             "1; set n_classes if that is meant, or give targets", empty, largest + 1);
         spec->n_classes = largest + 1;
+    }
     return INFL_OK;
 }
 
@@ -129,14 +159,13 @@ infl_status infl_dataset_create(infl_dataset **out, const infl_dataset_spec *spe
     if (own.n_rows == 0 || own.n_features == 0)
         return infl_fail(INFL_E_ARGUMENT, "%s: %zu rows of %zu features; expected at least one of each", __func__,
                          own.n_rows, own.n_features);
-    if (own.features == NULL)
-        return infl_fail(INFL_E_ARGUMENT, "%s: spec->features is NULL", __func__);
-    if (own.features_precision != INFL_F32 && own.features_precision != INFL_F64)
-        return infl_fail(INFL_E_ARGUMENT, "%s: features_precision is %d; expected INFL_F32 or INFL_F64", __func__,
-                         (int)own.features_precision);
+    if ((own.features == NULL) == (own.features_f32 == NULL))
+        return infl_fail(INFL_E_ARGUMENT, "%s: %s given; expected exactly one of them", __func__,
+                         own.features == NULL ? "neither features nor features_f32 is"
+                                              : "both features and features_f32 are");
     if ((own.labels == NULL) == (own.targets == NULL))
-        return infl_fail(INFL_E_ARGUMENT, "%s: %s labels and targets are given; expected exactly one of them", __func__,
-                         own.labels == NULL ? "neither" : "both");
+        return infl_fail(INFL_E_ARGUMENT, "%s: %s given; expected exactly one of them", __func__,
+                         own.labels == NULL ? "neither labels nor targets are" : "both labels and targets are");
     if (own.targets != NULL && own.n_targets == 0)
         return infl_fail(INFL_E_ARGUMENT, "%s: n_targets is 0; expected the number of targets a row", __func__);
     INFL_TRY(check_size(own.n_rows, own.n_features, "features"));
@@ -144,11 +173,11 @@ infl_status infl_dataset_create(infl_dataset **out, const infl_dataset_spec *spe
         INFL_TRY(check_size(own.n_rows, own.n_targets, "targets"));
     INFL_TRY(check_contents(&own));
     infl_dataset *dataset;
-    INFL_TRY(create_storage(&dataset, &own));
+    INFL_TRY(create_storage(&dataset, &own, spec_precision(&own)));
     if (!own.borrow) {
         infl_storage *storage = dataset->storage;
-        memcpy((void *)storage->features, own.features,
-               own.n_rows * own.n_features * precision_size(own.features_precision));
+        memcpy((void *)storage->features, spec_features(&own),
+               own.n_rows * own.n_features * precision_size(storage->precision));
         if (own.labels != NULL)
             memcpy((void *)storage->labels, own.labels, own.n_rows * sizeof *own.labels);
         else
@@ -359,6 +388,23 @@ static infl_status measure_features(const infl_dataset *dataset, double *mean, d
     return INFL_OK;
 }
 
+/* Datasets that both name their classes have to number them alike. */
+static infl_status check_same_names(const infl_dataset *dataset, const infl_dataset *reference, const char *function) {
+    size_t ours = dataset->storage->n_targets, theirs = reference->storage->n_targets;
+    if (dataset->storage->class_names == NULL || reference->storage->class_names == NULL)
+        return INFL_OK;
+    for (size_t c = 0; c < ours || c < theirs; c++) {
+        const char *name = infl_dataset_class_name(dataset, c), *expected = infl_dataset_class_name(reference, c);
+        name = name == NULL ? "" : name; /* which is no name of a class */
+        expected = expected == NULL ? "" : expected;
+        if (strcmp(name, expected) != 0)
+            return infl_fail(INFL_E_ARGUMENT, "%s: class %zu is '%.40s' in dataset, but '%.40s' in reference; expected "
+                             "the same classes (read one file with the other's dataset as classes)", function, c, name,
+                             expected);
+    }
+    return INFL_OK;
+}
+
 infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dataset, const infl_dataset *reference) {
     INFL_REQUIRE(out);
     INFL_REQUIRE(dataset);
@@ -369,6 +415,7 @@ infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dat
     if (reference->storage->n_features != d)
         return infl_fail(INFL_E_ARGUMENT, "%s: reference has %zu features; expected the dataset's %zu", __func__,
                          reference->storage->n_features, d);
+    INFL_TRY(check_same_names(dataset, reference, __func__));
     infl_status status = INFL_OK;
     infl_dataset *result = NULL;
     double *mean, *deviation;
@@ -379,10 +426,9 @@ infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dat
     infl_dataset_spec shape = INFL_DATASET_SPEC_INIT;
     shape.n_rows = n;
     shape.n_features = d;
-    shape.features_precision = source->precision;
     shape.labels = source->labels;
     shape.n_classes = shape.n_targets = t;
-    if ((status = create_storage(&result, &shape)) != INFL_OK)
+    if ((status = create_storage(&result, &shape, source->precision)) != INFL_OK)
         goto out;
     if (source->class_names != NULL &&
         (status = infl_dataset_name_classes(result, (const char *const *)source->class_names, t)) != INFL_OK)

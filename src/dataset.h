@@ -27,6 +27,9 @@ struct infl_storage {
 /* Gives the first n ≤ C classes of a dataset that is not shared yet their names, copied; NULL: none. */
 infl_status infl_dataset_name_classes(infl_dataset *dataset, const char *const *names, size_t n);
 
+/* The first of the n_classes classes, each label being one, that no label is; n_classes where there is none. */
+infl_status infl_dataset_empty_class(size_t *empty, const int32_t *labels, size_t n, size_t n_classes);
+
 /* A view of all the same rows, for a handle that keeps a reference. */
 infl_status infl_dataset_reference(infl_dataset **out, const infl_dataset *dataset);
 

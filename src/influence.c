@@ -21,10 +21,10 @@ infl_status infl_influence_create(infl_influence **out, infl_objective *train, i
     INFL_REQUIRE(inverse);
     infl_influence_options o = INFL_INFLUENCE_OPTIONS_INIT;
     INFL_TRY(infl_read_options(&o, sizeof o, options, __func__, "options"));
-    if (o.decay_in_gradient != INFL_DECAY_DEFAULT && o.decay_in_gradient != INFL_DECAY_EXCLUDED &&
-        o.decay_in_gradient != INFL_DECAY_INCLUDED)
+    if (o.decay_in_gradient != INFL_ROW_DECAY_DEFAULT && o.decay_in_gradient != INFL_ROW_DECAY_EXCLUDED &&
+        o.decay_in_gradient != INFL_ROW_DECAY_INCLUDED)
         return infl_fail(INFL_E_ARGUMENT,
-                         "%s: decay_in_gradient is %d; INFL_DECAY_DEFAULT, _EXCLUDED or _INCLUDED is expected",
+                         "%s: decay_in_gradient is %d; INFL_ROW_DECAY_DEFAULT, _EXCLUDED or _INCLUDED is expected",
                          __func__, (int)o.decay_in_gradient);
     if (infl_inverse_size(inverse) != train->n_parameters)
         return infl_fail(INFL_E_ARGUMENT, "%s: inverse is of %zu parameters, but train has %zu", __func__,
@@ -47,7 +47,7 @@ void infl_influence_destroy(infl_influence *influence) { infl_release(influence)
 /* Whether the gradient of a training row includes the decay: as the options say, else the default of the quantity. */
 static int includes_decay(const infl_influence *influence, infl_decay_in_gradient otherwise) {
     infl_decay_in_gradient asked = influence->options.decay_in_gradient;
-    return (asked == INFL_DECAY_DEFAULT ? otherwise : asked) == INFL_DECAY_INCLUDED;
+    return (asked == INFL_ROW_DECAY_DEFAULT ? otherwise : asked) == INFL_ROW_DECAY_INCLUDED;
 }
 
 /* *pull: μDθ, p numbers, to be released also on failure. */
@@ -62,7 +62,7 @@ static infl_status decay_gradient(const infl_objective *objective, double **pull
 /* Removing a row takes its share out of a mean over n rows, or leaves a mean over n−1. */
 static infl_status removal_scale(const infl_influence *influence, const char *function, double *scale) {
     double n = (double)influence->n;
-    int included = includes_decay(influence, INFL_DECAY_INCLUDED);
+    int included = includes_decay(influence, INFL_ROW_DECAY_INCLUDED);
     *scale = included ? 1.0 / (n - 1.0) : 1.0 / n;
     if (included && influence->n < 2)
         return infl_fail(INFL_E_ARGUMENT, "%s: train has one row; removing it leaves none", function);
@@ -92,7 +92,9 @@ static infl_status solve_rows(const infl_influence *influence, infl_objective *o
             goto out;
         for (size_t j = 0; pull != NULL && j < k; j++)
             infl_axpy(1.0, pull, gradients + j * p, p);
-        if ((status = infl_inverse_solve(influence->inverse, gradients, k, solutions, reports + first)) != INFL_OK)
+        infl_solve_names names = {objective == influence->train ? "training row" : "test row", chosen};
+        if ((status = infl_inverse_solve_named(influence->inverse, names, gradients, k, solutions, reports + first)) !=
+            INFL_OK)
             goto out;
         if ((status = use(context, first, k, gradients, solutions)) != INFL_OK)
             goto out;
@@ -189,7 +191,7 @@ infl_status infl_influence_parameters(infl_influence *influence, const size_t *r
     INFL_REQUIRE(out);
     size_t n;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
-    return per_row(influence, rows, n, includes_decay(influence, INFL_DECAY_EXCLUDED), -1.0, keep_vectors,
+    return per_row(influence, rows, n, includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), -1.0, keep_vectors,
                    influence->p, out, reports, __func__);
 }
 
@@ -199,7 +201,7 @@ infl_status infl_influence_norms(infl_influence *influence, const size_t *rows, 
     INFL_REQUIRE(norms);
     size_t n;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
-    return per_row(influence, rows, n, includes_decay(influence, INFL_DECAY_EXCLUDED), 1.0, keep_norms, 1, norms,
+    return per_row(influence, rows, n, includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), 1.0, keep_norms, 1, norms,
                    reports, __func__);
 }
 
@@ -209,7 +211,7 @@ infl_status infl_influence_self(infl_influence *influence, const size_t *rows, s
     INFL_REQUIRE(scores);
     size_t n;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
-    return per_row(influence, rows, n, includes_decay(influence, INFL_DECAY_EXCLUDED), -1.0, keep_self, 1, scores,
+    return per_row(influence, rows, n, includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), -1.0, keep_self, 1, scores,
                    reports, __func__);
 }
 
@@ -221,7 +223,7 @@ infl_status infl_influence_removal_parameters(infl_influence *influence, const s
     double scale;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
     INFL_TRY(removal_scale(influence, __func__, &scale));
-    return per_row(influence, rows, n, includes_decay(influence, INFL_DECAY_INCLUDED), scale, keep_vectors,
+    return per_row(influence, rows, n, includes_decay(influence, INFL_ROW_DECAY_INCLUDED), scale, keep_vectors,
                    influence->p, out, reports, __func__);
 }
 
@@ -241,8 +243,9 @@ static infl_status check_test(const infl_influence *influence, infl_objective *t
     for (size_t i = 0; i < p; i++) {
         if (theta[i] != theta_test[i]) {
             status = infl_fail(INFL_E_ARGUMENT,
-                               "%s: test is at another theta than train (parameter %zu: %.17g and %.17g)",
-                               function, i, theta_test[i], theta[i]);
+                               "%s: test is at another theta than train (parameter %zu: %g and %g, %.2g apart); create "
+                               "both objectives on one model, or set its parameters with infl_objective_set_parameters",
+                               function, i, theta_test[i], theta[i], fabs(theta_test[i] - theta[i]));
             goto out;
         }
     }
@@ -290,8 +293,8 @@ infl_status infl_influence_scores(infl_influence *influence, infl_objective *tes
     INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, __func__));
     INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, __func__));
     INFL_TRY(check_test(influence, test, __func__));
-    return bilinear(influence, test, test_rows, t, train_rows, n, includes_decay(influence, INFL_DECAY_EXCLUDED), -1.0,
-                    scores, reports, __func__);
+    int with_decay = includes_decay(influence, INFL_ROW_DECAY_EXCLUDED);
+    return bilinear(influence, test, test_rows, t, train_rows, n, with_decay, -1.0, scores, reports, __func__);
 }
 
 infl_status infl_influence_removal_losses(infl_influence *influence, infl_objective *test, const size_t *test_rows,
@@ -306,8 +309,8 @@ infl_status infl_influence_removal_losses(infl_influence *influence, infl_object
     INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, __func__));
     INFL_TRY(check_test(influence, test, __func__));
     INFL_TRY(removal_scale(influence, __func__, &scale));
-    return bilinear(influence, test, test_rows, t, train_rows, n, includes_decay(influence, INFL_DECAY_INCLUDED), scale,
-                    changes, reports, __func__);
+    int with_decay = includes_decay(influence, INFL_ROW_DECAY_INCLUDED);
+    return bilinear(influence, test, test_rows, t, train_rows, n, with_decay, scale, changes, reports, __func__);
 }
 
 /* Whether position a comes before b; a total order, as equal scores go by position. */

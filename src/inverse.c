@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "dense.h"
@@ -8,6 +9,10 @@
 /* An exact method has no budget that could run out, but an answer this wrong is none: the operator is singular. */
 #define EXACT_CONVERGED 1e-6
 #define EXACT_USELESS 1e-3
+
+/* Of the iterative methods. LiSSA's is what its depth reaches at the conditions that influence functions meet. */
+#define CG_TOLERANCE 1e-10
+#define LISSA_TOLERANCE 1e-3
 
 static const infl_inverse_ops *const methods[] = {
     [INFL_CHOLESKY] = &infl_inverse_cholesky,
@@ -44,9 +49,20 @@ infl_status infl_inverse_indefinite(const infl_inverse *inverse, const char *fou
                          "and no eigenvalue is above a cutoff of %g of that; lower the cutoff", damping, found,
                          lambda_min, largest, cutoff);
     double lift = 1.1 * (c * largest - lambda_min) / (1 - c);
-    return infl_fail(INFL_E_INDEFINITE, "C + %g I %s: its smallest eigenvalue is %.6g, the largest magnitude %.6g; a "
+    return infl_fail(INFL_E_INDEFINITE, "C + %g I %s: its smallest eigenvalue is %.6g, the largest magnitude %.6g; %sa "
                      "damping of %.3g or more would do", damping, found, lambda_min, largest,
+                     lambda_min < 0 ? inverse->curvature->remedy : "",
                      round_up(lift > 0 ? damping + lift : fmax(1.1 * damping, 1e-8)));
+}
+
+infl_status infl_inverse_extreme(const infl_inverse *inverse, int largest, double *eigenvalue) {
+    infl_lanczos_options options = INFL_LANCZOS_OPTIONS_INIT;
+    options.tolerance = 1e-6;
+    return infl_curvature_lanczos(inverse->curvature, 1, largest, &options, eigenvalue, NULL, NULL);
+}
+
+size_t infl_inverse_number(const infl_inverse *inverse, size_t j) {
+    return inverse->names.numbers == NULL ? j : inverse->names.numbers[j];
 }
 
 infl_status infl_inverse_dense(const infl_inverse *inverse, double **matrix) {
@@ -73,9 +89,9 @@ static infl_status check_options(const char *function, const infl_curvature *cur
     if (!(options->cutoff >= 0) || isinf(options->cutoff))
         return infl_fail(INFL_E_ARGUMENT, "%s: cutoff is %g; it must be finite and not negative", function,
                          options->cutoff);
-    if (!(options->tolerance > 0) || isinf(options->tolerance))
-        return infl_fail(INFL_E_ARGUMENT, "%s: tolerance is %g; it must be positive and finite", function,
-                         options->tolerance);
+    if (!(options->tolerance >= 0) || isinf(options->tolerance))
+        return infl_fail(INFL_E_ARGUMENT, "%s: tolerance is %g; it must be positive and finite, or 0 for the method's "
+                         "default", function, options->tolerance);
     if (!(options->lissa_scale >= 0) || isinf(options->lissa_scale))
         return infl_fail(INFL_E_ARGUMENT, "%s: lissa_scale is %g; it must be positive and finite, or 0 for automatic",
                          function, options->lissa_scale);
@@ -87,6 +103,28 @@ static infl_status check_options(const char *function, const infl_curvature *cur
     return INFL_OK;
 }
 
+/* *theta: what the curvature depends on, to be released also on failure; NULL where there is none. */
+static infl_status read_parameters(const infl_curvature *curvature, double **theta) {
+    *theta = NULL;
+    if (curvature->ops->parameters == NULL)
+        return INFL_OK;
+    INFL_ALLOCATE(*theta, curvature->p);
+    return curvature->ops->parameters(curvature->self, *theta);
+}
+
+/* What was prepared is of θ at that moment; the curvature is of θ now. */
+static infl_status check_parameters(const infl_inverse *inverse) {
+    double *now;
+    infl_status status = read_parameters(inverse->curvature, &now);
+    for (size_t i = 0; status == INFL_OK && now != NULL && i < inverse->curvature->p; i++)
+        if (now[i] != inverse->theta[i])
+            status = infl_fail(INFL_E_ARGUMENT, "theta has changed since infl_inverse_create (parameter %zu: %g, now %g, "
+                               "a change of %.2g); create the inverse again", i, inverse->theta[i], now[i],
+                               now[i] - inverse->theta[i]);
+    infl_release(now);
+    return status;
+}
+
 infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature, const infl_inverse_options *options) {
     INFL_REQUIRE(out);
     INFL_REQUIRE(curvature);
@@ -96,7 +134,11 @@ infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature, c
     infl_inverse *inverse;
     INFL_ALLOCATE(inverse, 1);
     *inverse = (infl_inverse){.ops = methods[given.method], .curvature = curvature, .options = given};
-    infl_status status = inverse->ops->prepare(inverse);
+    if (given.tolerance == 0)
+        inverse->options.tolerance = given.method == INFL_LISSA ? LISSA_TOLERANCE : CG_TOLERANCE;
+    infl_status status = read_parameters(curvature, &inverse->theta);
+    if (status == INFL_OK)
+        status = inverse->ops->prepare(inverse);
     if (status != INFL_OK) {
         infl_inverse_destroy(inverse);
         return infl_in_name_of(__func__, status);
@@ -109,6 +151,7 @@ void infl_inverse_destroy(infl_inverse *inverse) {
     if (inverse == NULL)
         return;
     inverse->ops->release(inverse->state);
+    infl_release(inverse->theta);
     infl_release(inverse);
 }
 
@@ -149,9 +192,16 @@ static infl_status check_convergence(const infl_inverse *inverse, const infl_sol
     }
     if (failed == 0)
         return INFL_OK;
-    return infl_fail(INFL_E_UNCONVERGED, "%s left %zu of %zu right-hand sides unconverged; number %zu has a relative "
-                     "residual of %.2g (limit %.2g) after %zu iterations; %s, or accept_unconverged", inverse->ops->name,
-                     failed, k, worst, reports[worst].residual, limit, reports[worst].iterations,
+    if (inverse->ops->explain != NULL)
+        INFL_TRY(inverse->ops->explain(inverse, worst));
+    char others[96] = "", after[64] = "";
+    if (failed > 1)
+        snprintf(others, sizeof others, ", and %zu more of the %zu solved with it", failed - 1, k);
+    if (!is_exact(inverse))
+        snprintf(after, sizeof after, " after %zu iterations", reports[worst].iterations);
+    return infl_fail(INFL_E_UNCONVERGED, "%s left %s %zu unconverged%s: it has a relative residual of %.2g (limit %.2g)"
+                     "%s; %s, or accept_unconverged", inverse->ops->name, inverse->names.noun,
+                     infl_inverse_number(inverse, worst), others, reports[worst].residual, limit, after,
                      is_exact(inverse) ? "the operator is too near singular for its precision: raise the damping"
                                        : "raise max_iterations, the tolerance or the damping");
 }
@@ -161,8 +211,16 @@ infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides,
     INFL_REQUIRE(inverse);
     INFL_REQUIRE(right_sides);
     INFL_REQUIRE(solutions);
+    INFL_TRY(infl_check_vectors(right_sides, k, inverse->curvature->p, __func__, "right_sides"));
+    infl_solve_names names = {"right-hand side", NULL};
+    return infl_in_name_of(__func__, infl_inverse_solve_named(inverse, names, right_sides, k, solutions, reports));
+}
+
+infl_status infl_inverse_solve_named(infl_inverse *inverse, infl_solve_names names, const double *right_sides, size_t k,
+                                     double *solutions, infl_solve_report *reports) {
     size_t p = inverse->curvature->p;
-    INFL_TRY(infl_check_vectors(right_sides, k, p, __func__, "right_sides"));
+    INFL_TRY(check_parameters(inverse));
+    inverse->names = names;
 
     double *scaled = NULL, *found = NULL, *images = NULL;
     infl_solve_report *measured = NULL;
@@ -185,8 +243,8 @@ infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides,
         goto out;
     for (size_t j = 0; j < k; j++)
         if (!infl_all_finite(found + j * p, p)) {
-            status = infl_fail(INFL_E_NONFINITE, "solution %zu of %zu by %s has a NaN or an infinity", j, k,
-                               inverse->ops->name);
+            status = infl_fail(INFL_E_NONFINITE, "the solution by %s for %s %zu has a NaN or an infinity",
+                               inverse->ops->name, names.noun, infl_inverse_number(inverse, j));
             goto out;
         }
     INFL_ALLOCATE_MATRIX_OR_OUT(images, k, p);
@@ -199,8 +257,9 @@ infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides,
     for (size_t j = 0; j < k; j++) {
         scale_by_power_of_two(found + j * p, exponents[j], found + j * p, p);
         if (!infl_all_finite(found + j * p, p)) {
-            status = infl_fail(INFL_E_NONFINITE, "solution %zu of %zu is too large for a double; its right-hand side has "
-                               "norm %.3g", j, k, infl_norm(right_sides + j * p, p));
+            status = infl_fail(INFL_E_NONFINITE, "the solution for %s %zu is too large for a double; the right-hand "
+                               "side has norm %.3g", names.noun, infl_inverse_number(inverse, j),
+                               infl_norm(right_sides + j * p, p));
             goto out;
         }
     }
@@ -213,5 +272,6 @@ out:
     infl_release(images);
     infl_release(measured);
     infl_release(exponents);
-    return infl_in_name_of(__func__, status);
+    inverse->names.numbers = NULL;
+    return status;
 }

@@ -14,14 +14,31 @@ typedef struct infl_inverse_ops {
      */
     infl_status (*solve)(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
                          infl_solve_report *reports);
+    /* Why right-hand side j did not converge: an error that says it, or INFL_OK where that is not known; or NULL. */
+    infl_status (*explain)(const infl_inverse *inverse, size_t j);
 } infl_inverse_ops;
+
+/* What sentences call the right-hand sides of a solve. */
+typedef struct infl_solve_names {
+    const char *noun;
+    const size_t *numbers; /* one for each; NULL: their positions */
+} infl_solve_names;
 
 struct infl_inverse {
     const infl_inverse_ops *ops;
     infl_curvature *curvature; /* borrowed */
     infl_inverse_options options;
     void *state;
+    double *theta;          /* p: the objective's when this was prepared; NULL: the curvature depends on none */
+    infl_solve_names names; /* of the present solve */
 };
+
+/* infl_inverse_solve, its right-hand sides called so. */
+infl_status infl_inverse_solve_named(infl_inverse *inverse, infl_solve_names names, const double *right_sides, size_t k,
+                                     double *solutions, infl_solve_report *reports);
+
+/* The number of a right-hand side in sentences. */
+size_t infl_inverse_number(const infl_inverse *inverse, size_t j);
 
 /* INFL_E_CANCELLED when the caller's callback (if there is one) asks for it. */
 infl_status infl_inverse_progress(const infl_inverse *inverse, const char *stage, size_t done, size_t total);
@@ -32,6 +49,9 @@ infl_status infl_inverse_progress(const infl_inverse *inverse, const char *stage
  */
 infl_status infl_inverse_indefinite(const infl_inverse *inverse, const char *found, double lambda_min, double largest,
                                     double cutoff);
+
+/* An extreme eigenvalue of C + λI by Lanczos, for such a sentence. */
+infl_status infl_inverse_extreme(const infl_inverse *inverse, int largest, double *eigenvalue);
 
 /* The dense C + λI, to be released; progress and cancelling are the inverse's. */
 infl_status infl_inverse_dense(const infl_inverse *inverse, double **matrix);

@@ -81,24 +81,24 @@ static void record(const conjugate_gradients *self, column *c, double alpha, dou
  * damping in the sentence must do.
  */
 static infl_status refuse(const conjugate_gradients *self, const column *c, double quotient) {
-    infl_curvature *curvature = self->inverse->curvature;
-    infl_lanczos_options options = INFL_LANCZOS_OPTIONS_INIT;
-    options.tolerance = 1e-6;
+    const infl_inverse *inverse = self->inverse;
+    const char *noun = inverse->names.noun;
+    size_t number = infl_inverse_number(inverse, c->index), iteration = self->reports[c->index].iterations;
     double lambda_min;
-    infl_status status = infl_curvature_lanczos(curvature, 1, 0, &options, &lambda_min, NULL, NULL);
+    infl_status status = infl_inverse_extreme(inverse, 0, &lambda_min);
     if (status == INFL_E_UNCONVERGED || status == INFL_E_MEMORY)
         return infl_fail(INFL_E_INDEFINITE, "C + %g I is not positive definite: CG met a direction of curvature %.6g at "
-                         "iteration %zu of right-hand side %zu, and the smallest eigenvalue is lower still; raise the "
-                         "damping by more than that", curvature->damping, quotient, self->reports[c->index].iterations,
-                         c->index);
+                         "iteration %zu of %s %zu, and the smallest eigenvalue is lower still; %sraise the damping by "
+                         "more than that", inverse->curvature->damping, quotient, iteration, noun, number,
+                         inverse->curvature->remedy);
     if (status != INFL_OK)
         return status;
     /* with less, ‖b − Ax‖ ≤ tolerance·‖b‖ could be out of reach of rounding: ε‖A‖‖x‖ */
-    double cutoff = fmin(0.1, 100 * DBL_EPSILON / self->inverse->options.tolerance);
+    double cutoff = fmin(0.1, 100 * DBL_EPSILON / inverse->options.tolerance);
     char found[128];
-    snprintf(found, sizeof found, "is not positive definite (CG met curvature %.6g at iteration %zu of right-hand side "
-             "%zu)", quotient, self->reports[c->index].iterations, c->index);
-    return infl_inverse_indefinite(self->inverse, found, fmin(lambda_min, quotient),
+    snprintf(found, sizeof found, "is not positive definite (CG met curvature %.6g at iteration %zu of %s %zu)",
+             quotient, iteration, noun, number);
+    return infl_inverse_indefinite(inverse, found, fmin(lambda_min, quotient),
                                    fmax(fabs(lambda_min), c->largest), cutoff);
 }
 
@@ -228,4 +228,4 @@ out:
     return status;
 }
 
-const infl_inverse_ops infl_inverse_cg = {"CG", prepare, infl_release, solve};
+const infl_inverse_ops infl_inverse_cg = {"CG", prepare, infl_release, solve, NULL};

@@ -93,4 +93,4 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     return infl_cholesky_solve(inverse->state, inverse->curvature->p, solutions, k);
 }
 
-const infl_inverse_ops infl_inverse_cholesky = {"Cholesky", prepare, infl_release, solve};
+const infl_inverse_ops infl_inverse_cholesky = {"Cholesky", prepare, infl_release, solve, NULL};

@@ -76,4 +76,4 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     return INFL_OK;
 }
 
-const infl_inverse_ops infl_inverse_eigen = {"Eigendecomposition", prepare, release, solve};
+const infl_inverse_ops infl_inverse_eigen = {"Eigendecomposition", prepare, release, solve, NULL};

@@ -3,6 +3,7 @@
  * appears once; the recursions in the literature that write (1−d)h − Hh/s solve with λ = s·d.
  */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "dense.h"
@@ -10,7 +11,8 @@
 #include "memory.h"
 #include "random.h"
 
-#define DEFAULT_DEPTH ((size_t)5000)
+#define DEFAULT_DEPTH ((size_t)20000)      /* over all rows: it ends when it has converged */
+#define DEFAULT_BATCH_DEPTH ((size_t)5000) /* over batches it may never */
 #define DEFAULT_CHECK ((size_t)50)
 #define SCALE_MARGIN 1.1
 #define POWER_STEPS 200
@@ -129,16 +131,53 @@ typedef struct recursion {
     column *columns;    /* active */
 } recursion;
 
+static size_t depth_of(const infl_inverse *inverse) {
+    const lissa_state *state = inverse->state;
+    if (inverse->options.max_iterations != 0)
+        return inverse->options.max_iterations;
+    return state->batch > 0 ? DEFAULT_BATCH_DEPTH : DEFAULT_DEPTH;
+}
+
+/*
+ * When the series does not converge: INFL_E_INDEFINITE where the operator is why, INFL_OK where it is not or where
+ * Lanczos cannot tell. The damping in the sentence does within this depth: (1 − λmin/s)^depth ≤ tolerance.
+ */
+static infl_status check_definite(const infl_inverse *inverse, const char *saw, size_t j) {
+    const lissa_state *state = inverse->state;
+    double lambda_min, lambda_max;
+    infl_status status = infl_inverse_extreme(inverse, 0, &lambda_min);
+    if (status == INFL_OK && lambda_min < 0)
+        status = infl_inverse_extreme(inverse, 1, &lambda_max);
+    if (status == INFL_E_UNCONVERGED || status == INFL_E_MEMORY)
+        return INFL_OK;
+    if (status != INFL_OK || lambda_min >= 0)
+        return status;
+    double largest = fmax(fabs(lambda_min), fabs(lambda_max));
+    double least = -expm1(log(MARGIN * inverse->options.tolerance) / (double)depth_of(inverse)); /* of λmin/s */
+    double cutoff = fmin(0.95, fmax(state->scale / largest * least, 0));
+    char found[128];
+    snprintf(found, sizeof found, "is not positive definite (LiSSA %s at %s %zu)", saw, inverse->names.noun,
+             infl_inverse_number(inverse, j));
+    return infl_inverse_indefinite(inverse, found, lambda_min, largest, cutoff);
+}
+
+static infl_status explain(const infl_inverse *inverse, size_t j) {
+    return check_definite(inverse, "used up its iterations", j);
+}
+
 static infl_status diverged(const recursion *self, size_t slot, size_t repeat, size_t iteration, const char *saw,
                             double residual) {
-    const infl_inverse_options *options = &self->inverse->options;
+    const infl_inverse *inverse = self->inverse;
+    const infl_inverse_options *options = &inverse->options;
     const column *c = &self->columns[slot];
-    return infl_fail(INFL_E_DIVERGED, "LiSSA %s at iteration %zu of repeat %zu, right-hand side %zu: relative "
-                     "residual %.3g, |h|/|b| %.3g, scale %.6g%s, damping %g; %s%s", saw, iteration, repeat,
-                     c->index, residual, infl_norm(self->h + slot * self->p, self->p) / c->norm, self->state->scale,
-                     options->lissa_scale > 0 ? " (given)" : "", self->inverse->curvature->damping,
+    INFL_TRY(check_definite(inverse, saw, c->index));
+    double growth = infl_norm(self->h + slot * self->p, self->p) / c->norm;
+    return infl_fail(INFL_E_DIVERGED, "LiSSA %s at iteration %zu of repeat %zu, %s %zu: relative residual %.3g, "
+                     "|h|/|b| %.3g, scale %.6g%s, damping %g; %s%s", saw, iteration, repeat, inverse->names.noun,
+                     infl_inverse_number(inverse, c->index), residual, growth, self->state->scale,
+                     options->lissa_scale > 0 ? " (given)" : "", inverse->curvature->damping,
                      options->lissa_scale > 0 ? "raise lissa_scale (0 finds one) or the damping"
-                                              : "the operator is indefinite or nearly so: raise the damping",
+                                              : "raise lissa_scale or the damping",
                      self->state->batch > 0 ? ", or lissa_batch" : "");
 }
 
@@ -244,7 +283,7 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
                       .reports = reports,
                       .p = p,
                       .k = k,
-                      .depth = options->max_iterations != 0 ? options->max_iterations : DEFAULT_DEPTH,
+                      .depth = depth_of(inverse),
                       .check = options->lissa_check != 0 ? options->lissa_check : DEFAULT_CHECK,
                       .repeats = state->batch > 0 ? options->lissa_repeats : 1}; /* without chance all are the same */
     infl_status status = INFL_OK;
@@ -277,4 +316,4 @@ out:
     return status;
 }
 
-const infl_inverse_ops infl_inverse_lissa = {"LiSSA", prepare, infl_release, solve};
+const infl_inverse_ops infl_inverse_lissa = {"LiSSA", prepare, infl_release, solve, explain};

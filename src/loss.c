@@ -7,7 +7,7 @@
 infl_status infl_read_loss(infl_loss *loss, const infl_loss *given, const char *function) {
     *loss = (infl_loss)INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
     INFL_TRY(infl_read_options(loss, sizeof *loss, given, function, "loss"));
-    if ((int)loss->kind < 0 || loss->kind > INFL_SMOOTHED_HINGE)
+    if ((int)loss->kind < 0 || (int)loss->kind >= (int)INFL_N_LOSSES)
         return infl_fail(INFL_E_ARGUMENT, "%s: loss kind %d does not exist", function, (int)loss->kind);
     if (loss->kind == INFL_SMOOTHED_HINGE && (!(loss->temperature > 0.0) || !isfinite(loss->temperature)))
         return infl_fail(INFL_E_ARGUMENT, "%s: the temperature is %g; expected a finite number > 0", function,

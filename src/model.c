@@ -96,7 +96,7 @@ infl_node infl_builder_dense(infl_builder *builder, infl_node input, size_t unit
 
 infl_node infl_builder_activation(infl_builder *builder, infl_node input, infl_activation activation) {
     infl_status checked = INFL_OK;
-    if ((int)activation < 0 || activation > INFL_GELU)
+    if ((int)activation < 0 || (int)activation >= (int)INFL_N_ACTIVATIONS)
         checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_activation: activation %d does not exist", (int)activation);
     infl_layer_spec spec = {.kind = INFL_LAYER_ACTIVATION, .inputs = {input, -1}, .activation = activation};
     return append_node(builder, checked, &spec, "infl_builder_activation");

@@ -15,6 +15,9 @@
 
 enum { INFL_MAX_INPUTS = 2, INFL_MAX_TENSORS = 2 };
 
+/* How many there are: all checks, tables and tests count by these. */
+enum { INFL_N_ACTIVATIONS = INFL_GELU + 1, INFL_N_LOSSES = INFL_SMOOTHED_HINGE + 1 };
+
 /* What the builder asks for. */
 typedef struct infl_layer_spec {
     int kind; /* index into the engine's table of kinds */

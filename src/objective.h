@@ -26,6 +26,8 @@ typedef struct infl_source_ops {
     /* out: k×p, Σ_i C_i v_j */
     infl_status (*products)(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
                             size_t k, double *out);
+    /* INFL_E_UNSUPPORTED where the source has no products of this kind */
+    infl_status (*check_kind)(const void *self, infl_curvature_kind kind);
     /* bytes of workspace for products with k vectors over n rows */
     infl_status (*memory)(const void *self, size_t n, size_t k, size_t *bytes);
 } infl_source_ops;

@@ -141,6 +141,24 @@ static infl_status weighted_gradients(void *self, const size_t *rows, size_t n, 
     return over_row_gradients(self, rows, &sums, take_weighted);
 }
 
+typedef struct products_call {
+    const char *name;
+    int (*function)(void *, const double *, const size_t *, size_t, const double *, size_t, double *);
+} products_call;
+
+static products_call products_of(const custom_source *source, infl_curvature_kind kind) {
+    if (kind == INFL_HESSIAN)
+        return (products_call){"hessian_products", source->calls.hessian_products};
+    return (products_call){"gauss_newton_products", source->calls.gauss_newton_products};
+}
+
+static infl_status check_kind(const void *self, infl_curvature_kind kind) {
+    products_call call = products_of(self, kind);
+    if (kind != INFL_FISHER && call.function == NULL)
+        return infl_fail(INFL_E_UNSUPPORTED, "this needs the custom objective's %s callback, which is NULL", call.name);
+    return INFL_OK;
+}
+
 static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
                             size_t k, double *out) {
     custom_source *source = self;
@@ -150,12 +168,9 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
         memset(out, 0, k * sums.p * sizeof *out);
         return over_row_gradients(self, rows, &sums, take_fisher);
     }
-    const char *name = kind == INFL_HESSIAN ? "hessian_products" : "gauss_newton_products";
-    int (*call)(void *, const double *, const size_t *, size_t, const double *, size_t, double *) =
-        kind == INFL_HESSIAN ? calls->hessian_products : calls->gauss_newton_products;
-    if (call == NULL)
-        return infl_fail(INFL_E_UNSUPPORTED, "this needs the custom objective's %s callback, which is NULL", name);
-    return check(call(calls->context, source->theta, rows, n, vectors, k, out), name);
+    products_call call = products_of(source, kind);
+    INFL_TRY(check_kind(self, kind));
+    return check(call.function(calls->context, source->theta, rows, n, vectors, k, out), call.name);
 }
 
 static infl_status memory(const void *self, size_t n, size_t k, size_t *bytes) {
@@ -166,5 +181,16 @@ static infl_status memory(const void *self, size_t n, size_t k, size_t *bytes) {
     return INFL_OK;
 }
 
-const infl_source_ops infl_custom_source = {destroy,       clone,        get_parameters,     set_parameters, losses,
-                                            row_gradients, row_products, weighted_gradients, products,       memory};
+const infl_source_ops infl_custom_source = {
+    .destroy = destroy,
+    .clone = clone,
+    .get_parameters = get_parameters,
+    .set_parameters = set_parameters,
+    .losses = losses,
+    .row_gradients = row_gradients,
+    .row_products = row_products,
+    .weighted_gradients = weighted_gradients,
+    .products = products,
+    .check_kind = check_kind,
+    .memory = memory,
+};

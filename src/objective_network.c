@@ -94,10 +94,26 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
     return run(self, work_of(kind), rows, n, vectors, k, out, NULL);
 }
 
+static infl_status check_kind(const void *self, infl_curvature_kind kind) {
+    (void)self, (void)kind;
+    return INFL_OK;
+}
+
 static infl_status memory(const void *self, size_t n, size_t k, size_t *bytes) {
     infl_chunk_job job = {.work = INFL_WORK_HESSIAN, .n = n, .k = k};
     return infl_chunks_memory(&((const network_source *)self)->chunks, &job, bytes);
 }
 
-const infl_source_ops infl_network_source = {destroy,       clone,        get_parameters,     set_parameters, losses,
-                                             row_gradients, row_products, weighted_gradients, products,       memory};
+const infl_source_ops infl_network_source = {
+    .destroy = destroy,
+    .clone = clone,
+    .get_parameters = get_parameters,
+    .set_parameters = set_parameters,
+    .losses = losses,
+    .row_gradients = row_gradients,
+    .row_products = row_products,
+    .weighted_gradients = weighted_gradients,
+    .products = products,
+    .check_kind = check_kind,
+    .memory = memory,
+};

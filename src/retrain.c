@@ -18,7 +18,7 @@ typedef struct retraining {
     size_t m, t, p;
     size_t n_units;                /* m retrainings, and with subtract_control the control run before them */
     double *optimum, *base_losses; /* p, t: the present θ, and the test rows' losses there */
-    double *parameters, *losses;   /* m×p, m×t: after each retraining, and then their changes; NULL: not needed */
+    double *parameters, *losses;   /* m×p, and then their changes; m×t: after each retraining; NULL: not needed */
     double *cosines;               /* m; NULL: not asked for */
     double *control_parameters, *control_losses; /* p, t */
     infl_train_result *results, control_result;  /* m, 1 */
@@ -160,6 +160,13 @@ static infl_status compare_parameters(retraining *r) {
     return INFL_OK;
 }
 
+/* t×m, as predictions are, from the m×t of the workers. */
+static void write_loss_changes(const retraining *r, const double *reference, double *to) {
+    for (size_t j = 0; j < r->t; j++)
+        for (size_t i = 0; i < r->m; i++)
+            to[j * r->m + i] = r->losses[i * r->t + j] - reference[j];
+}
+
 static void write_output(const retraining *r, infl_retrain_output *out) {
     int control = r->options.subtract_control;
     if (out->parameter_changes != NULL)
@@ -169,7 +176,7 @@ static void write_output(const retraining *r, infl_retrain_output *out) {
     if (out->cosines != NULL)
         memcpy(out->cosines, r->cosines, r->m * sizeof *out->cosines);
     if (out->loss_changes != NULL)
-        write_changes(out->loss_changes, r->losses, control ? r->control_losses : r->base_losses, r->m, r->t);
+        write_loss_changes(r, control ? r->control_losses : r->base_losses, out->loss_changes);
     if (out->results != NULL)
         memcpy(out->results, r->results, r->m * sizeof *out->results);
     if (out->control_parameters != NULL)
@@ -183,13 +190,12 @@ static void write_output(const retraining *r, infl_retrain_output *out) {
 static infl_status read_options(retraining *r, const infl_retrain_options *given, const char *function) {
     r->options = (infl_retrain_options)INFL_RETRAIN_OPTIONS_INIT;
     INFL_TRY(infl_read_options(&r->options, sizeof r->options, given, function, "options"));
-    if (r->options.train == NULL && r->options.polish == NULL)
-        return infl_fail(INFL_E_ARGUMENT, "%s: train and polish of the options are both NULL: no way to retrain",
-                         function);
     if (r->options.start != NULL && !infl_all_finite(r->options.start, r->p))
         return infl_fail(INFL_E_NONFINITE, "%s: start has a number that is not finite", function);
     INFL_TRY(infl_train_read_options(&r->train_options, r->options.train, function));
     INFL_TRY(infl_polish_read_options(&r->polish_options, r->options.polish, function));
+    if (r->options.train == NULL && r->options.polish == NULL)
+        r->options.polish = &r->polish_options; /* the defaults, just read */
     r->train_options.progress = r->polish_options.progress = report;
     r->train_options.progress_context = r->polish_options.progress_context = r;
     return INFL_OK;

@@ -43,6 +43,13 @@ static infl_status read_text(infl_dataset **out, const char *text, const infl_cs
     return read_bytes(out, text, strlen(text), options);
 }
 
+static void assert_fails(infl_dataset **out, const char *text, const infl_csv_options *options, infl_status expected,
+                         const char *part) {
+    ck_assert_int_eq(read_text(out, text, options), expected);
+    ck_assert_msg(strstr(infl_last_error(), part) != NULL, "no '%s' in: %s", part, infl_last_error());
+    ck_assert_msg(strncmp(infl_last_error(), "infl_dataset_from_csv: ", 23) == 0, "%s", infl_last_error());
+}
+
 static infl_csv_options real_options(void) {
     infl_csv_options options = INFL_CSV_OPTIONS_INIT;
     options.target = INFL_TARGET_REAL;
@@ -140,7 +147,7 @@ START_TEST(every_option) {
     options.size = offsetof(infl_csv_options, header);
     options.delimiter = '|';
     options.target = INFL_TARGET_REAL; /* beyond what the older struct has */
-    assert_ok(read_text(&dataset, "1|2\n3|4\n", &options));
+    assert_ok(read_text(&dataset, "1|0\n3|1\n", &options));
     ck_assert_int_eq(infl_dataset_target_kind(dataset), INFL_TARGET_CLASS);
     infl_dataset_destroy(dataset);
 }
@@ -149,16 +156,15 @@ END_TEST
 START_TEST(class_names) {
     infl_dataset *dataset = NULL, *view = NULL;
     infl_csv_options options = INFL_CSV_OPTIONS_INIT;
-    assert_ok(read_text(&dataset, "x,species\n1,virginica\n2,\"a \"\"b\"\", c\"\n3,virginica\n4, virginica\n",
+    assert_ok(read_text(&dataset, "x,species\n1,virginica\n2,\"a \"\"b\"\", c\"\n3,\"virginica\t\"\n4, \t virginica \n",
                         &options));
-    check_rows(dataset, 4, 1, (const double[]){1, 0, 2, 1, 3, 0, 4, 2}); /* blanks are part of a name */
-    ck_assert_uint_eq(infl_dataset_targets(dataset), 3);
+    check_rows(dataset, 4, 1, (const double[]){1, 0, 2, 1, 3, 0, 4, 0}); /* blanks around a name are no part of it */
+    ck_assert_uint_eq(infl_dataset_targets(dataset), 2);
     assert_ok(infl_dataset_subset(&view, dataset, (const size_t[]){1}, 1));
     infl_dataset_destroy(dataset);
     ck_assert_str_eq(infl_dataset_class_name(view, 0), "virginica");
     ck_assert_str_eq(infl_dataset_class_name(view, 1), "a \"b\", c");
-    ck_assert_str_eq(infl_dataset_class_name(view, 2), " virginica");
-    ck_assert_ptr_null(infl_dataset_class_name(view, 3));
+    ck_assert_ptr_null(infl_dataset_class_name(view, 2));
     infl_dataset_destroy(view);
 
     options.n_classes = 4; /* more classes than names */
@@ -167,6 +173,148 @@ START_TEST(class_names) {
     ck_assert_str_eq(infl_dataset_class_name(dataset, 1), "yes");
     ck_assert_ptr_null(infl_dataset_class_name(dataset, 2));
     infl_dataset_destroy(dataset);
+}
+END_TEST
+
+START_TEST(classes_of_another_dataset) {
+    infl_dataset *train = NULL, *test = NULL, *out = untouched;
+    assert_ok(read_text(&train, "1,cat\n2,dog\n3,bird\n", NULL));
+    infl_csv_options options = INFL_CSV_OPTIONS_INIT;
+    options.classes = train;
+    assert_ok(read_text(&test, "x,species\n5,dog\n6, bird\n7,dog\n", &options));
+    check_rows(test, 3, 1, (const double[]){5, 1, 6, 2, 7, 1});
+    ck_assert_uint_eq(infl_dataset_targets(test), 3);
+    for (size_t c = 0; c < 3; c++)
+        ck_assert_str_eq(infl_dataset_class_name(test, c), infl_dataset_class_name(train, c));
+    infl_dataset_destroy(test);
+    options.n_classes = 3; /* said twice */
+    assert_ok(read_text(&test, "5,dog\n", &options));
+    infl_dataset_destroy(train); /* nothing of it is kept */
+    ck_assert_str_eq(infl_dataset_class_name(test, 2), "bird");
+    options.n_classes = 0;
+    options.classes = test;
+    assert_fails(&out, "5,dog\n6,fish\n", &options, INFL_E_FORMAT,
+                 "line 2, column 2: 'fish' is none of the classes that options->classes has: 'cat', 'dog', 'bird' (");
+    assert_fails(&out, "5,1\n", &options, INFL_E_FORMAT,
+                 "line 1, column 2: '1' is a class index, but options->classes asks for a class name");
+    options.n_classes = 2;
+    assert_fails(&out, "5,dog\n", &options, INFL_E_ARGUMENT, "n_classes is 2, but classes has 3");
+    options.n_classes = 0;
+    options.target = INFL_TARGET_REAL;
+    assert_fails(&out, "5,1\n", &options, INFL_E_ARGUMENT, "classes is given, but target asks for real");
+    infl_dataset_destroy(test);
+
+    /* without names: their number; and a class need not have a row */
+    options = (infl_csv_options)INFL_CSV_OPTIONS_INIT;
+    assert_ok(read_text(&train, "1,0\n2,3\n3,1\n4,2\n", &options));
+    options.classes = train;
+    assert_ok(read_text(&test, "5,2\n", &options));
+    ck_assert_uint_eq(infl_dataset_targets(test), 4);
+    ck_assert_ptr_null(infl_dataset_class_name(test, 0));
+    infl_dataset_destroy(test);
+    assert_fails(&out, "5,2\n6,4\n", &options, INFL_E_FORMAT,
+                 "line 2, column 2: '4' would be class 4, but the number of classes in options->classes is 4");
+    assert_fails(&out, "5,dog\n", &options, INFL_E_FORMAT,
+                 "'dog' is a class name, but options->classes asks for a class index");
+    infl_dataset_destroy(train);
+
+    options = real_options();
+    assert_ok(read_text(&train, "1,0.5\n", &options));
+    options = (infl_csv_options)INFL_CSV_OPTIONS_INIT;
+    options.classes = train;
+    assert_fails(&out, "1,0\n", &options, INFL_E_ARGUMENT, "classes is given, but its targets are real");
+    infl_dataset_destroy(train);
+
+    /* names that fill the sentence are cut */
+    char text[4096], *end = text;
+    for (int i = 0; i < 100; i++)
+        end += sprintf(end, "%d,class-%d\n", i, i);
+    assert_ok(read_text(&train, text, NULL));
+    options.classes = train;
+    assert_fails(&out, "1,x\n", &options, INFL_E_FORMAT, "'class-0', 'class-1', ");
+    ck_assert_ptr_nonnull(strstr(infl_last_error(), "', ... ("));
+    infl_dataset_destroy(train);
+    ck_assert_ptr_eq(out, untouched);
+}
+END_TEST
+
+START_TEST(empty_classes) {
+    infl_dataset *dataset = untouched;
+    infl_csv_options options = INFL_CSV_OPTIONS_INIT;
+    assert_fails(&dataset, "x,y\n5,1\n6,3\n7,2\n8,3\n", &options, INFL_E_FORMAT,
+                 "line 3, column 2: the largest class is 3, but no row has class 0 of 4; set n_classes");
+    assert_fails(&dataset, "5,0\n6,1\n7,9000\n", &options, INFL_E_FORMAT,
+                 "line 3, column 2: the largest class is 9000, but no row has class 2 of 9001; set n_classes");
+    assert_fails(&dataset, "5,2147483647\n", &options, INFL_E_FORMAT, "INFL_TARGET_REAL");
+    ck_assert_ptr_eq(dataset, untouched);
+    options.n_classes = 4;
+    assert_ok(read_text(&dataset, "5,1\n6,3\n7,2\n", &options));
+    ck_assert_uint_eq(infl_dataset_targets(dataset), 4);
+    infl_dataset_destroy(dataset);
+}
+END_TEST
+
+START_TEST(skipped_columns) {
+    infl_dataset *dataset = NULL;
+    infl_csv_options options = INFL_CSV_OPTIONS_INIT;
+    /* what stands in the columns does not make the first line a header */
+    options.skip_columns = (const int[]){0, 2, 0};
+    options.n_skip_columns = 3;
+    assert_ok(read_text(&dataset, "r1,1,,2,cat\nr2,3,nan,4,dog\n", &options));
+    check_rows(dataset, 2, 2, (const double[]){1, 2, 0, 3, 4, 1});
+    infl_dataset_destroy(dataset);
+    options.precision = INFL_F32;
+    options.target_column = 0;
+    options.skip_columns = (const int[]){-1};
+    options.n_skip_columns = 1;
+    assert_ok(read_text(&dataset, "y,a,b,name\n1,1.5,2,\"x,y\"\n0,-4,1e3,z\n", &options));
+    check_rows(dataset, 2, 2, (const double[]){1.5, 2, 1, -4, 1e3, 0});
+    ck_assert_int_eq(dataset->storage->precision, INFL_F32);
+    infl_dataset_destroy(dataset);
+
+    dataset = untouched;
+    options = (infl_csv_options)INFL_CSV_OPTIONS_INIT;
+    options.n_skip_columns = 1;
+    assert_fails(&dataset, "1,2,0\n", &options, INFL_E_ARGUMENT, "skip_columns is NULL");
+    options.skip_columns = (const int[]){0, 1};
+    options.n_skip_columns = 2;
+    assert_fails(&dataset, "1,2,0\n", &options, INFL_E_ARGUMENT, "no feature of the 3 columns");
+    options.skip_columns = (const int[]){0, 3};
+    assert_fails(&dataset, "1,2,0\n", &options, INFL_E_ARGUMENT, "skip_columns[1] is 3; expected less than the 3");
+    options.skip_columns = (const int[]){0, -2};
+    assert_fails(&dataset, "1,2,0\n", &options, INFL_E_ARGUMENT, "skip_columns[1] is -2; expected a column");
+    options.skip_columns = (const int[]){0, -1};
+    assert_fails(&dataset, "1,2,0\n", &options, INFL_E_ARGUMENT, "skip_columns[1] is -1, which is the target");
+    options.target_column = 0;
+    assert_fails(&dataset, "1,2,0\n", &options, INFL_E_ARGUMENT, "skip_columns[0] is 0, which is the target");
+    /* the line still has as many fields */
+    options.target_column = 1;
+    options.n_skip_columns = 1;
+    assert_fails(&dataset, "1,0,2\n1,0\n", &options, INFL_E_FORMAT, "line 2, column 3");
+    ck_assert_ptr_eq(dataset, untouched);
+}
+END_TEST
+
+START_TEST(sentences_say_what_was_assumed) {
+    infl_dataset *out = untouched;
+    infl_csv_options options = INFL_CSV_OPTIONS_INIT;
+    assert_fails(&out, "x,y,z\nu,1,0\n", &options, INFL_E_FORMAT,
+                 "line 2, column 1: 'u' is not a number (the target is column 3, the last; see target_column");
+    assert_fails(&out, "1;2;0\n", &options, INFL_E_FORMAT, "(the delimiter is ',')");
+    assert_fails(&out, "1,0\n2;1\n", &options, INFL_E_FORMAT, "found 1 (the delimiter is ',')");
+    assert_fails(&out, "1,2.5\n", &options, INFL_E_FORMAT,
+                 "'2.5' is not a class index, a whole number from 0 (INFL_TARGET_REAL, or another target_column?)");
+    options.target_column = 0;
+    assert_fails(&out, "0,1,2\n0,1,u\n", &options, INFL_E_FORMAT, "(the target is column 1; see target_column");
+    static const struct {
+        char delimiter;
+        const char *part;
+    } names[] = {{'\t', "is a tab)"}, {' ', "is a space)"}, {';', "is ';')"}, {'\1', "is character 1)"}};
+    for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
+        options.delimiter = names[k].delimiter;
+        assert_fails(&out, "1,0\n", &options, INFL_E_FORMAT, names[k].part);
+    }
+    ck_assert_ptr_eq(out, untouched);
 }
 END_TEST
 
@@ -503,6 +651,10 @@ Suite *csv_suite(void) {
     add_case(suite, "csv/options", every_option, 1);
     add_case(suite, "csv/class-names", class_names, 1);
     add_case(suite, "csv/class-names/many", many_class_names, 1);
+    add_case(suite, "csv/classes", classes_of_another_dataset, 1);
+    add_case(suite, "csv/empty-classes", empty_classes, 1);
+    add_case(suite, "csv/skipped-columns", skipped_columns, 1);
+    add_case(suite, "csv/sentences", sentences_say_what_was_assumed, 1);
     add_case(suite, "csv/across-buffers", across_buffers, 1);
     add_case(suite, "csv/long-lines", long_lines, 1);
     add_case(suite, "csv/numbers", numbers_are_exact, 1);

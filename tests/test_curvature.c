@@ -1,5 +1,6 @@
 #include <float.h>
 
+#include "linear.h"
 #include "spectral.h"
 #include "suites.h"
 
@@ -73,6 +74,41 @@ START_TEST(test_asymmetry) {
     matrix[2] = 1 + 2.1e-10;
     assert_fails(INFL_E_ARGUMENT, infl_curvature_from_matrix(&curvature, matrix, 2, 0));
     ck_assert_ptr_null(curvature);
+}
+END_TEST
+
+/* A custom objective that lacks a kind's callback is refused at once, and only for that kind. */
+START_TEST(test_callbacks) {
+    linear_problem l = linear_create(1, 6, 3, 0.1, 8);
+    double theta[3] = {0.1, -0.2, 0.3}, v[3] = {1, 2, 3}, out[3];
+    for (int given = 0; given < 4; given++) {
+        infl_custom_objective custom = INFL_CUSTOM_OBJECTIVE_INIT;
+        custom.n_rows = l.n;
+        custom.n_parameters = l.d;
+        custom.context = &l;
+        custom.losses = linear_losses;
+        custom.row_gradients = linear_row_gradients;
+        custom.hessian_products = given & 1 ? linear_products : NULL;
+        custom.gauss_newton_products = given & 2 ? linear_products : NULL;
+        infl_objective *objective;
+        assert_ok(infl_objective_create_custom(&objective, &custom, theta, NULL));
+        for (int kind = INFL_HESSIAN; kind <= INFL_FISHER; kind++) {
+            infl_curvature *curvature = NULL;
+            if (kind == INFL_FISHER || (given & (kind == INFL_HESSIAN ? 1 : 2))) {
+                assert_ok(infl_curvature_create(&curvature, objective, (infl_curvature_kind)kind, 0));
+                assert_ok(infl_curvature_product(curvature, v, 1, out));
+            } else {
+                assert_fails(INFL_E_UNSUPPORTED,
+                             infl_curvature_create(&curvature, objective, (infl_curvature_kind)kind, 0));
+                const char *lacking = kind == INFL_HESSIAN ? "hessian_products" : "gauss_newton_products";
+                ck_assert_msg(strstr(infl_last_error(), lacking) != NULL, "%s", infl_last_error());
+                ck_assert_ptr_null(curvature);
+            }
+            infl_curvature_destroy(curvature);
+        }
+        infl_objective_destroy(objective);
+    }
+    linear_destroy(&l);
 }
 END_TEST
 
@@ -337,6 +373,7 @@ Suite *curvature_suite(void) {
     add_case(suite, "curvature/product/block", test_block, 1);
     add_case(suite, "curvature/product/objective", test_objective, 1);
     add_case(suite, "curvature/asymmetry", test_asymmetry, 1);
+    add_case(suite, "curvature/callbacks", test_callbacks, 1);
     add_case(suite, "curvature/arguments", test_arguments, 1);
     add_case(suite, "curvature/eigen", test_eigen, 1);
     add_case(suite, "curvature/lanczos/extremes", test_lanczos, 10);

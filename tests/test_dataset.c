@@ -123,8 +123,7 @@ START_TEST(create_single_precision) {
     infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
     spec.n_rows = 2;
     spec.n_features = 2;
-    spec.features = features;
-    spec.features_precision = INFL_F32;
+    spec.features_f32 = features;
     spec.targets = targets;
     spec.n_targets = 2;
     spec.n_classes = 1; /* ignored with targets */
@@ -160,13 +159,13 @@ START_TEST(create_refuses) {
     assert_fails(infl_dataset_create(&out, &spec), INFL_E_ARGUMENT, "0 features");
     spec = small_spec();
     spec.features = NULL;
-    assert_fails(infl_dataset_create(&out, &spec), INFL_E_ARGUMENT, "features");
+    assert_fails(infl_dataset_create(&out, &spec), INFL_E_ARGUMENT, "neither features nor features_f32");
     spec = small_spec();
-    spec.features_precision = (infl_precision)2;
-    assert_fails(infl_dataset_create(&out, &spec), INFL_E_ARGUMENT, "precision");
+    spec.features_f32 = (const float[8]){0.0f};
+    assert_fails(infl_dataset_create(&out, &spec), INFL_E_ARGUMENT, "both features and features_f32");
     spec = small_spec();
     spec.labels = NULL;
-    assert_fails(infl_dataset_create(&out, &spec), INFL_E_ARGUMENT, "neither");
+    assert_fails(infl_dataset_create(&out, &spec), INFL_E_ARGUMENT, "neither labels nor targets");
     spec = small_spec();
     spec.targets = small_features;
     spec.n_targets = 1;
@@ -197,6 +196,32 @@ START_TEST(create_refuses) {
 }
 END_TEST
 
+START_TEST(create_refuses_empty_classes) {
+    static const struct {
+        int32_t labels[4];
+        const char *part;
+    } cases[] = {{{1, 2, 3, 1}, "class 0 of 4"},
+                 {{0, 1, 3, 3}, "class 2 of 4"},
+                 {{3, 2, 0, 4}, "class 1 of 5"},
+                 {{4, 1, 2, 3}, "class 0 of 5"},
+                 {{0, 1, 2, 9000}, "class 3 of 9001"},
+                 {{INT32_MAX, 0, 0, 0}, "class 1 of 2147483648"}};
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        infl_dataset *dataset = untouched;
+        infl_dataset_spec spec = small_spec();
+        spec.labels = cases[k].labels;
+        assert_fails(infl_dataset_create(&dataset, &spec), INFL_E_ARGUMENT, cases[k].part);
+        ck_assert_ptr_eq(dataset, untouched);
+        if (k == 5)
+            continue;
+        spec.n_classes = 9001; /* said to be meant */
+        assert_ok(infl_dataset_create(&dataset, &spec));
+        ck_assert_uint_eq(infl_dataset_targets(dataset), 9001);
+        infl_dataset_destroy(dataset);
+    }
+}
+END_TEST
+
 START_TEST(create_refuses_nonfinite) {
     infl_dataset *out = untouched;
     const double bad[3] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
@@ -210,8 +235,8 @@ START_TEST(create_refuses_nonfinite) {
         infl_dataset_spec spec = small_spec();
         spec.features = features;
         assert_fails(infl_dataset_create(&out, &spec), INFL_E_NONFINITE, "row 2, column 1");
-        spec.features = singles;
-        spec.features_precision = INFL_F32;
+        spec.features = NULL;
+        spec.features_f32 = singles;
         assert_fails(infl_dataset_create(&out, &spec), INFL_E_NONFINITE, "row 2, column 1");
         spec = small_spec();
         spec.n_rows = 2;
@@ -594,8 +619,7 @@ START_TEST(standardise_keeps_precision) {
     infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
     spec.n_rows = 4;
     spec.n_features = 1;
-    spec.features = features;
-    spec.features_precision = INFL_F32;
+    spec.features_f32 = features;
     spec.labels = small_labels;
     infl_dataset *dataset = NULL, *result = NULL;
     assert_ok(infl_dataset_create(&dataset, &spec));
@@ -609,6 +633,39 @@ START_TEST(standardise_keeps_precision) {
     }
     infl_dataset_destroy(result);
     infl_dataset_destroy(dataset);
+}
+END_TEST
+
+START_TEST(standardise_compares_class_names) {
+    static const char *const orders[3][2] = {{"cat", "dog"}, {"dog", "cat"}, {"cat", NULL}};
+    infl_dataset *named[3], *nameless = numbered(4, 2), *result = NULL;
+    for (size_t k = 0; k < 3; k++) {
+        named[k] = numbered(4, 2);
+        assert_ok(infl_dataset_name_classes(named[k], orders[k], 2));
+    }
+    for (size_t k = 0; k < 3; k++) {
+        infl_dataset *out = untouched;
+        for (size_t other = 0; other < 3; other++)
+            if (other != k)
+                assert_fails(infl_dataset_standardise(&out, named[k], named[other]), INFL_E_ARGUMENT,
+                             k + other == 2 ? "class 1" : "class 0");
+        ck_assert_ptr_eq(out, untouched);
+        infl_dataset *references[3] = {NULL, named[k], nameless};
+        for (size_t r = 0; r < 3; r++) {
+            assert_ok(infl_dataset_standardise(&result, named[k], references[r]));
+            ck_assert_str_eq(infl_dataset_class_name(result, 0), orders[k][0]);
+            infl_dataset_destroy(result);
+        }
+    }
+    /* of the same names in the same order, but kept twice */
+    infl_dataset *twin = numbered(4, 2);
+    assert_ok(infl_dataset_name_classes(twin, orders[0], 2));
+    assert_ok(infl_dataset_standardise(&result, named[0], twin));
+    infl_dataset_destroy(result);
+    infl_dataset_destroy(twin);
+    infl_dataset_destroy(nameless);
+    for (size_t k = 0; k < 3; k++)
+        infl_dataset_destroy(named[k]);
 }
 END_TEST
 
@@ -641,6 +698,7 @@ Suite *dataset_suite(void) {
     add_case(suite, "dataset/create/borrows", create_borrows, 1);
     add_case(suite, "dataset/create/single-precision", create_single_precision, 1);
     add_case(suite, "dataset/create/refuses", create_refuses, 1);
+    add_case(suite, "dataset/create/empty-classes", create_refuses_empty_classes, 1);
     add_case(suite, "dataset/create/nonfinite", create_refuses_nonfinite, 1);
     add_case(suite, "dataset/iris", iris_is_fishers, 1);
     add_case(suite, "dataset/views/compose", views_compose, 1);
@@ -655,6 +713,7 @@ Suite *dataset_suite(void) {
     add_case(suite, "dataset/standardise/reference", standardise_by_reference, 1);
     add_case(suite, "dataset/standardise/hard-columns", standardise_hard_columns, 1);
     add_case(suite, "dataset/standardise/single-precision", standardise_keeps_precision, 1);
+    add_case(suite, "dataset/standardise/class-names", standardise_compares_class_names, 1);
     add_case(suite, "dataset/standardise/refuses", standardise_refuses, 1);
     return suite;
 }

@@ -1,10 +1,11 @@
 /* Every derivative of every network: against finite differences, against hyper-dual numbers, against each other. */
 #include <math.h>
 
+#include "network.h"
 #include "reference.h"
 #include "suites.h"
 
-enum { N_ACTIVATIONS = INFL_GELU + 1, N_LOSSES = INFL_SMOOTHED_HINGE + 1, N_KINDS = INFL_FISHER + 1 };
+enum { N_KINDS = INFL_FISHER + 1 };
 
 /*
  * Two orders of summing a few hundred products through at most nine layers: the condition of such sums is below 100 for
@@ -16,7 +17,7 @@ static const char *const kind_names[] = {"Hessian", "Gauss-Newton", "Fisher"};
 
 /* Calls check with a problem for each loss × graph × depth. */
 static void each_problem(int activation, infl_precision precision, void (*check)(problem *)) {
-    for (int loss = 0; loss < N_LOSSES; loss++) {
+    for (int loss = 0; loss < INFL_N_LOSSES; loss++) {
         for (int graph = REFERENCE_PLAIN; graph <= REFERENCE_TANGLED; graph++) {
             for (size_t depth = 0; depth <= (graph == REFERENCE_TANGLED ? 0u : 3u); depth++) {
                 problem_options options = PROBLEM_OPTIONS_INIT;
@@ -316,7 +317,7 @@ START_TEST(test_shapes) {
     options.n_rows = shapes[_i].rows;
     options.n_outputs = shapes[_i].outputs;
     options.depth = shapes[_i].depth;
-    for (int loss = 0; loss < N_LOSSES; loss += 2) {
+    for (int loss = 0; loss < INFL_N_LOSSES; loss += 2) {
         for (int graph = REFERENCE_PLAIN; graph <= REFERENCE_RESIDUAL; graph++) {
             options.loss = (infl_loss_kind)loss;
             options.graph = (reference_graph)graph;
@@ -534,11 +535,11 @@ END_TEST
 Suite *derivatives_suite(void) {
     Suite *suite = suite_create("derivatives");
     add_case(suite, "derivatives/comparison", test_comparison, 1);
-    add_case(suite, "derivatives/finite-differences", test_differences, N_ACTIVATIONS);
-    add_case(suite, "derivatives/hyperdual", test_hyperdual, N_ACTIVATIONS);
-    add_case(suite, "derivatives/rows", test_rows, N_ACTIVATIONS);
-    add_case(suite, "derivatives/algebra", test_algebra, N_ACTIVATIONS);
-    add_case(suite, "derivatives/precision", test_precision, N_ACTIVATIONS);
+    add_case(suite, "derivatives/finite-differences", test_differences, INFL_N_ACTIVATIONS);
+    add_case(suite, "derivatives/hyperdual", test_hyperdual, INFL_N_ACTIVATIONS);
+    add_case(suite, "derivatives/rows", test_rows, INFL_N_ACTIVATIONS);
+    add_case(suite, "derivatives/algebra", test_algebra, INFL_N_ACTIVATIONS);
+    add_case(suite, "derivatives/precision", test_precision, INFL_N_ACTIVATIONS);
     add_case(suite, "derivatives/shapes", test_shapes, 10);
     add_case(suite, "derivatives/blocks", test_blocks, 1);
     add_case(suite, "derivatives/batches", test_batches, 2);

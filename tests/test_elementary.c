@@ -2,6 +2,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "network.h"
 #include "reference.h"
 #include "suites.h"
 
@@ -134,7 +135,7 @@ END_TEST
 Suite *elementary_suite(void) {
     Suite *suite = suite_create("elementary");
     add_case(suite, "elementary/tails", test_tails, 4);
-    add_case(suite, "elementary/overflow", test_overflow, INFL_GELU + 1);
+    add_case(suite, "elementary/overflow", test_overflow, INFL_N_ACTIVATIONS);
     add_case(suite, "elementary/padding", test_padding, 1);
     add_case(suite, "elementary/loss-overflow", test_loss_overflow, 1);
     return suite;

@@ -3,7 +3,8 @@
 
 enum { N = 40, D = 5, T = 9 };
 
-static const infl_decay_in_gradient decays[] = {INFL_DECAY_DEFAULT, INFL_DECAY_EXCLUDED, INFL_DECAY_INCLUDED};
+static const infl_decay_in_gradient decays[] = {INFL_ROW_DECAY_DEFAULT, INFL_ROW_DECAY_EXCLUDED,
+                                                INFL_ROW_DECAY_INCLUDED};
 
 typedef struct fixture {
     linear_problem l, test_l;
@@ -88,7 +89,7 @@ static void check_closed_forms(int kind, infl_decay_in_gradient decay, size_t bl
     o.block = block;
     infl_influence *influence;
     assert_ok(infl_influence_create(&influence, f->train, f->inverse, &o));
-    int in_scores = decay == INFL_DECAY_INCLUDED, in_removal = decay != INFL_DECAY_EXCLUDED;
+    int in_scores = decay == INFL_ROW_DECAY_INCLUDED, in_removal = decay != INFL_ROW_DECAY_EXCLUDED;
     double scale = in_removal ? 1.0 / (N - 1) : 1.0 / N;
     static double parameters[N * D], norms[N], self[N], removal[N * D], scores[T * N], losses[T * N];
     for (size_t i = 0; i < n; i++) {
@@ -145,7 +146,7 @@ END_TEST
 START_TEST(signs_and_scales) {
     fixture *f = fixture_create(_i, 1);
     infl_influence_options o = INFL_INFLUENCE_OPTIONS_INIT;
-    o.decay_in_gradient = INFL_DECAY_EXCLUDED;
+    o.decay_in_gradient = INFL_ROW_DECAY_EXCLUDED;
     infl_influence *influence;
     assert_ok(infl_influence_create(&influence, f->train, f->inverse, &o));
     double scores[T * N], losses[T * N], self[N];
@@ -170,7 +171,7 @@ END_TEST
 START_TEST(predictions_match_retraining) {
     enum { M = 120, P = 3, K = 12 };
     linear_problem l = linear_create(1, M, P, 0.2, 41), other = linear_create(1, K, P, 0.0, 42);
-    double theta[P] = {0}, predicted[K * M], retrained[M * K], predicted_theta[M * P], retrained_theta[M * P];
+    double theta[P] = {0}, predicted[K * M], retrained[K * M], predicted_theta[M * P], retrained_theta[M * P];
     infl_objective *train = linear_objective(&l, theta, 1), *test;
     infl_polish_options polish = INFL_POLISH_OPTIONS_INIT;
     polish.gradient_tolerance = 1e-12;
@@ -197,7 +198,7 @@ START_TEST(predictions_match_retraining) {
         for (int pass = 0; pass < 2; pass++) {
             for (size_t i = 0; i < n; i++) {
                 double x = t < K ? predicted[t * M + i] : predicted_theta[i];
-                double y = t < K ? retrained[i * K + t] : retrained_theta[i];
+                double y = t < K ? retrained[t * M + i] : retrained_theta[i];
                 if (pass == 0) {
                     mx += x / (double)n;
                     my += y / (double)n;
@@ -307,7 +308,16 @@ START_TEST(arguments_and_failures_change_nothing) {
     moved[2] += 1e-12;
     assert_ok(infl_objective_set_parameters(f->test, moved));
     assert_fails(INFL_E_ARGUMENT, infl_influence_scores(influence, f->test, NULL, 0, NULL, 0, out, reports));
+    const char *said = infl_last_error();
+    ck_assert_msg(strstr(said, "parameter 2: ") != NULL && strstr(said, "1e-12 apart") != NULL &&
+                      strstr(said, "infl_objective_set_parameters") != NULL, "%s", said);
     assert_ok(infl_objective_set_parameters(f->test, f->theta));
+    /* both somewhere else than the inverse */
+    assert_ok(infl_objective_set_parameters(f->train, moved));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_self(influence, NULL, 0, out, reports));
+    ck_assert_msg(strncmp(infl_last_error(), "infl_influence_self: ", 21) == 0 &&
+                      strstr(infl_last_error(), "create the inverse again") != NULL, "%s", infl_last_error());
+    assert_ok(infl_objective_set_parameters(f->train, f->theta));
     /* one row cannot be left out of one, but can be weighed less */
     assert_ok(infl_influence_create(&alone, one, f->inverse, NULL));
     assert_fails(INFL_E_ARGUMENT, infl_influence_removal_parameters(alone, NULL, 0, out, NULL));
@@ -332,6 +342,72 @@ START_TEST(arguments_and_failures_change_nothing) {
     infl_objective_destroy(one);
     linear_destroy(&narrow);
     linear_destroy(&single);
+    fixture_destroy(f);
+}
+END_TEST
+
+/* The identity for so many vectors, and then another matrix: what was prepared is wrong from there on. */
+typedef struct fickle {
+    size_t good, seen;
+} fickle;
+
+static int fickle_product(void *context, const double *vectors, size_t k, double *products) {
+    fickle *f = context;
+    double factor = f->seen < f->good ? 1.0 : 1.5;
+    f->seen += k;
+    for (size_t i = 0; i < k * D; i++)
+        products[i] = factor * vectors[i];
+    return 0;
+}
+
+/* A solve that does not converge names the caller's row, whichever block it was in. */
+START_TEST(unconverged_rows_are_named) {
+    fixture *f = fixture_create(2, 1);
+    const infl_inverse_method methods[] = {INFL_CG, INFL_LISSA};
+    for (int i = 0; i < 2; i++) {
+        infl_inverse_options few = INFL_INVERSE_OPTIONS_INIT;
+        few.method = methods[i];
+        few.max_iterations = 1;
+        infl_influence_options o = INFL_INFLUENCE_OPTIONS_INIT;
+        o.block = 2;
+        infl_inverse *inverse;
+        infl_influence *influence;
+        infl_solve_report reports[5];
+        double norms[5];
+        assert_ok(infl_inverse_create(&inverse, f->curvature, &few));
+        assert_ok(infl_influence_create(&influence, f->train, inverse, &o));
+        const size_t rows[] = {33, 31}, test_rows[] = {7, 5};
+        for (size_t first = 0; first < 2; first++) {
+            char training[32], test[32];
+            snprintf(training, sizeof training, "training row %zu ", rows[first]);
+            snprintf(test, sizeof test, "test row %zu ", test_rows[first]);
+            assert_fails(INFL_E_UNCONVERGED, infl_influence_norms(influence, rows + first, 1, norms, reports));
+            ck_assert_msg(strstr(infl_last_error(), training) != NULL, "%s", infl_last_error());
+            assert_fails(INFL_E_UNCONVERGED,
+                         infl_influence_scores(influence, f->test, test_rows + first, 1, rows, 2, norms, reports));
+            ck_assert_msg(strstr(infl_last_error(), test) != NULL, "%s", infl_last_error());
+        }
+        infl_influence_destroy(influence);
+        infl_inverse_destroy(inverse);
+    }
+    for (size_t block = 1; block <= 2; block++) { /* the last of three rows, in the third block or the second */
+        fickle until = {.good = D + 2}; /* a dense matrix and two certificates */
+        infl_influence_options o = INFL_INFLUENCE_OPTIONS_INIT;
+        o.block = block;
+        infl_curvature *curvature;
+        infl_inverse *inverse;
+        infl_influence *influence;
+        double norms[3];
+        assert_ok(infl_curvature_from_product(&curvature, fickle_product, &until, D, 0.0));
+        assert_ok(infl_inverse_create(&inverse, curvature, NULL));
+        assert_ok(infl_influence_create(&influence, f->train, inverse, &o));
+        assert_fails(INFL_E_UNCONVERGED,
+                     infl_influence_norms(influence, (const size_t[]){33, 31, 30}, 3, norms, NULL));
+        ck_assert_msg(strstr(infl_last_error(), "training row 30 ") != NULL, "%s", infl_last_error());
+        infl_influence_destroy(influence);
+        infl_inverse_destroy(inverse);
+        infl_curvature_destroy(curvature);
+    }
     fixture_destroy(f);
 }
 END_TEST
@@ -385,6 +461,7 @@ Suite *influence_suite(void) {
     add_case(suite, "influence/retraining", predictions_match_retraining, 1);
     add_case(suite, "influence/top", top_is_the_head_of_a_stable_sort, 1);
     add_case(suite, "influence/arguments", arguments_and_failures_change_nothing, 1);
+    add_case(suite, "influence/unconverged", unconverged_rows_are_named, 1);
     add_case(suite, "influence/network/threads", networks_score_to_the_same_bits, 2);
     return suite;
 }

@@ -50,6 +50,7 @@ static void forward(const infl_layer_call *c) {
         [INFL_IDENTITY] = identity, [INFL_TANH] = hyperbolic_tangent, [INFL_SIGMOID] = sigmoid, [INFL_RELU] = relu,
         [INFL_SELU] = selu,         [INFL_SOFTPLUS] = softplus,       [INFL_GELU] = gelu,
     };
+    _Static_assert(sizeof functions / sizeof functions[0] == INFL_N_ACTIVATIONS, "one function for each activation");
     size_t width = c->layer->width, rows = c->rows;
     real *first = c->aux, *second = c->aux + width * rows;
     if (c->first == 0) {

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "../network.h"
 #include "math.h"
 
 #define ROW(array, output, slot) ((array) + ((output) * c->slots + (slot)) * c->rows)
@@ -120,5 +121,6 @@ const infl_loss_function *INFL_REAL(loss_function)(infl_loss_kind kind) {
         [INFL_SQUARED_ERROR] = {squared_error, diagonal_product},
         [INFL_SMOOTHED_HINGE] = {smoothed_hinge, diagonal_product},
     };
+    _Static_assert(sizeof functions / sizeof functions[0] == INFL_N_LOSSES, "one entry for each loss");
     return &functions[kind];
 }

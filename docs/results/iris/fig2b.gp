@@ -1,0 +1,30 @@
+# Makes fig2b.png and fig2b.svg from the CSV files of this folder: gnuplot fig2b.gp
+if (!exists("suffix")) suffix = ""
+set datafile separator ","
+set encoding utf8
+set title "(2b) Largest eigenvalue of the Hessian" noenhanced
+set xlabel "hidden layers of 5 units"
+set ylabel "λ_{max}"
+set border 3 linewidth 1.2
+set tics nomirror out scale 0.7
+set grid linewidth 0.6 linetype 1 linecolor "#e4e4e4"
+set key top left reverse Left samplen 2.5 spacing 1.15 noautotitle opaque
+set logscale y
+set format y "10^{%T}"
+set xrange [0.5:8.5]
+set xtics 1
+set yrange [10:10000]
+if (strstrt(GPVAL_TERMINALS, "pngcairo")) {
+  set terminal pngcairo size 1280,960 font "DejaVu Sans,27" linewidth 2 pointscale 2
+} else {
+  set terminal png size 1280,960 font "DejaVu Sans,27" linewidth 2
+}
+set output "fig2b.png".suffix
+plot \
+  "paper.csv" using (strcol(1) eq "2b" ? $2 + 0 : NaN):3 with linespoints linewidth 2 dashtype (8,5) pointtype 8 pointsize 1.3 linecolor "#D55E00" title "paper", \
+  "summary.csv" using (strcol(1) eq "2b" ? $2 + 0 : NaN):4:5 with yerrorbars linewidth 1.3 pointtype -1 linecolor "#0072B2", \
+  "summary.csv" using (strcol(1) eq "2b" ? $2 + 0 : NaN):4 with linespoints linewidth 2 pointtype 7 pointsize 1.3 linecolor "#0072B2" title "here"
+set terminal svg size 640,480 dynamic font "DejaVu Sans,14" linewidth 1.1
+set output "fig2b.svg".suffix
+replot
+set output
