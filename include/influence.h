@@ -240,6 +240,45 @@ INFL_API void infl_builder_destroy(infl_builder *builder);
 INFL_API infl_node infl_builder_dense(infl_builder *builder, infl_node input, size_t units, int bias,
                                       infl_initialiser initialiser);
 
+/* For networks on images: rows of the dataset are channels × height × width numbers, a row of an image innermost. */
+INFL_API infl_status infl_builder_create_image(infl_builder **out, size_t channels, size_t height, size_t width);
+
+typedef struct infl_conv2d {
+    size_t size;
+    size_t channels;      /* of the output                                                             */
+    size_t kernel[2];     /* rows, columns                                                             */
+    size_t stride[2];
+    size_t padding[2];    /* zeros on each side: above and below, left and right                       */
+    size_t groups;        /* divides input and output channels; each group sees its own input channels */
+    int bias;
+    infl_initialiser initialiser;
+} infl_conv2d;
+#define INFL_CONV2D_INIT {sizeof(infl_conv2d), 0, {1, 1}, {1, 1}, {0, 0}, 1, 1, INFL_INIT_HE}
+
+/*
+ * Convolution (cross-correlation) of an image node: weights channels × (input channels / groups) × kernel rows × columns.
+ * The output is channels × (⌊(height + 2·padding − kernel)/stride⌋ + 1) × (the same across). A dense layer on an image
+ * sees it flattened, channels outermost.
+ */
+INFL_API infl_node infl_builder_conv2d(infl_builder *builder, infl_node input, const infl_conv2d *options);
+
+typedef struct infl_pool2d {
+    size_t size;
+    size_t kernel[2];  /* rows, columns                          */
+    size_t stride[2];  /* 0: as the kernel                       */
+    size_t padding[2]; /* on each side; at most half the kernel  */
+} infl_pool2d;
+#define INFL_POOL2D_INIT {sizeof(infl_pool2d), {2, 2}, {0, 0}, {0, 0}}
+
+/* The largest of each window (padding never wins; of equals the first, which gets the derivative). */
+INFL_API infl_node infl_builder_max_pool2d(infl_builder *builder, infl_node input, const infl_pool2d *options);
+
+/* The mean over each whole window, padding counting as 0. */
+INFL_API infl_node infl_builder_average_pool2d(infl_builder *builder, infl_node input, const infl_pool2d *options);
+
+/* The mean over each channel: channels × 1 × 1. */
+INFL_API infl_node infl_builder_global_average_pool(infl_builder *builder, infl_node input);
+
 /* Elementwise y = φ(x). */
 INFL_API infl_node infl_builder_activation(infl_builder *builder, infl_node input, infl_activation activation);
 

@@ -20,10 +20,7 @@ static const infl_layer_kind *kind_of(const infl_layer *layer) {
     return infl_engine_select(INFL_F64)->kinds[layer->spec.kind];
 }
 
-infl_status infl_builder_create(infl_builder **out, size_t n_inputs) {
-    INFL_REQUIRE(out);
-    if (n_inputs == 0)
-        return infl_fail(INFL_E_ARGUMENT, "infl_builder_create: n_inputs is 0; a network needs at least one input");
+static infl_status create_builder(infl_builder **out, infl_shape shape) {
     infl_builder *builder;
     INFL_ALLOCATE(builder, 1);
     builder->capacity = 16;
@@ -32,10 +29,27 @@ infl_status infl_builder_create(infl_builder **out, size_t n_inputs) {
         infl_release(builder);
         return INFL_E_MEMORY;
     }
-    builder->layers[0] = (infl_layer){.spec = {.kind = INFL_LAYER_INPUT, .inputs = {-1, -1}}, .width = n_inputs};
+    builder->layers[0] = (infl_layer){.spec = {.kind = INFL_LAYER_INPUT, .inputs = {-1, -1}}, .shape = shape,
+                                      .width = infl_shape_size(shape)};
     builder->n_layers = 1;
     *out = builder;
     return INFL_OK;
+}
+
+infl_status infl_builder_create(infl_builder **out, size_t n_inputs) {
+    INFL_REQUIRE(out);
+    if (n_inputs == 0)
+        return infl_fail(INFL_E_ARGUMENT, "infl_builder_create: n_inputs is 0; a network needs at least one input");
+    return create_builder(out, (infl_shape){n_inputs, 1, 1});
+}
+
+infl_status infl_builder_create_image(infl_builder **out, size_t channels, size_t height, size_t width) {
+    INFL_REQUIRE(out);
+    infl_shape shape = {channels, height, width};
+    if (channels == 0 || height == 0 || width == 0 || !infl_shape_fits(shape))
+        return infl_fail(INFL_E_ARGUMENT, "%s: %zu×%zu×%zu inputs; expected at least one of each, and no more than memory",
+                         __func__, channels, height, width);
+    return create_builder(out, shape);
 }
 
 void infl_builder_destroy(infl_builder *builder) {
@@ -53,9 +67,14 @@ static infl_status append(infl_builder *builder, const infl_layer_spec *spec) {
         if (spec->inputs[i] < 0 || (size_t)spec->inputs[i] >= builder->n_layers)
             return infl_fail(INFL_E_ARGUMENT, "node %d does not exist; there are 0 to %zu", (int)spec->inputs[i],
                              builder->n_layers - 1);
+        layer.in_shape[i] = builder->layers[spec->inputs[i]].shape;
         layer.in_width[i] = builder->layers[spec->inputs[i]].width;
     }
     INFL_TRY(kind->shape(&layer));
+    if (!infl_shape_fits(layer.shape))
+        return infl_fail(INFL_E_ARGUMENT, "%zu×%zu×%zu outputs are more than memory can hold", layer.shape.channels,
+                         layer.shape.height, layer.shape.width);
+    layer.width = infl_shape_size(layer.shape);
     if (builder->n_layers == builder->capacity) {
         infl_layer *more;
         INFL_ALLOCATE(more, 2 * builder->capacity);
@@ -105,6 +124,60 @@ infl_node infl_builder_activation(infl_builder *builder, infl_node input, infl_a
 infl_node infl_builder_add(infl_builder *builder, infl_node a, infl_node b) {
     infl_layer_spec spec = {.kind = INFL_LAYER_ADD, .inputs = {a, b}};
     return append_node(builder, INFL_OK, &spec, "infl_builder_add");
+}
+
+static infl_window window_of(const size_t kernel[2], const size_t stride[2], const size_t padding[2]) {
+    infl_window window;
+    memcpy(window.kernel, kernel, sizeof window.kernel);
+    memcpy(window.stride, stride, sizeof window.stride);
+    memcpy(window.padding, padding, sizeof window.padding);
+    return window;
+}
+
+infl_node infl_builder_conv2d(infl_builder *builder, infl_node input, const infl_conv2d *options) {
+    infl_conv2d conv = INFL_CONV2D_INIT;
+    infl_status checked = options == NULL ? infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: options is NULL") : INFL_OK;
+    if (checked == INFL_OK)
+        checked = infl_read_options(&conv, sizeof conv, options, "infl_builder_conv2d", "options");
+    if (checked == INFL_OK && conv.channels == 0)
+        checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: channels is 0; a layer needs at least one");
+    if (checked == INFL_OK && ((int)conv.initialiser < 0 || conv.initialiser > INFL_INIT_TRUNCATED_NORMAL))
+        checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: initialiser %d does not exist", (int)conv.initialiser);
+    infl_layer_spec spec = {.kind = INFL_LAYER_CONV2D, .inputs = {input, -1}, .units = conv.channels,
+                            .window = window_of(conv.kernel, conv.stride, conv.padding), .groups = conv.groups,
+                            .bias = conv.bias != 0, .initialiser = conv.initialiser};
+    return append_node(builder, checked, &spec, "infl_builder_conv2d");
+}
+
+static infl_node append_pool(infl_builder *builder, infl_node input, const infl_pool2d *options, int kind,
+                             const char *function) {
+    infl_pool2d pool = INFL_POOL2D_INIT;
+    infl_status checked = options == NULL ? infl_fail(INFL_E_ARGUMENT, "%s: options is NULL", function) : INFL_OK;
+    if (checked == INFL_OK)
+        checked = infl_read_options(&pool, sizeof pool, options, function, "options");
+    for (int axis = 0; axis < 2; axis++)
+        if (pool.stride[axis] == 0)
+            pool.stride[axis] = pool.kernel[axis];
+    infl_layer_spec spec = {.kind = kind, .inputs = {input, -1},
+                            .window = window_of(pool.kernel, pool.stride, pool.padding)};
+    return append_node(builder, checked, &spec, function);
+}
+
+infl_node infl_builder_max_pool2d(infl_builder *builder, infl_node input, const infl_pool2d *options) {
+    return append_pool(builder, input, options, INFL_LAYER_MAX_POOL, "infl_builder_max_pool2d");
+}
+
+infl_node infl_builder_average_pool2d(infl_builder *builder, infl_node input, const infl_pool2d *options) {
+    return append_pool(builder, input, options, INFL_LAYER_AVERAGE_POOL, "infl_builder_average_pool2d");
+}
+
+infl_node infl_builder_global_average_pool(infl_builder *builder, infl_node input) {
+    infl_pool2d whole = INFL_POOL2D_INIT;
+    if (builder != NULL && input >= 0 && (size_t)input < builder->n_layers) {
+        whole.kernel[0] = builder->layers[input].shape.height;
+        whole.kernel[1] = builder->layers[input].shape.width;
+    }
+    return append_pool(builder, input, &whole, INFL_LAYER_AVERAGE_POOL, "infl_builder_global_average_pool");
 }
 
 /* The layers that `output` needs, renumbered, with what depends on the whole graph. */

@@ -18,17 +18,49 @@ enum { INFL_MAX_INPUTS = 2, INFL_MAX_TENSORS = 2 };
 /* How many there are: all checks, tables and tests count by these. */
 enum { INFL_N_ACTIVATIONS = INFL_GELU + 1, INFL_N_LOSSES = INFL_SMOOTHED_HINGE + 1 };
 
+enum {
+    INFL_LAYER_INPUT = 0,
+    INFL_LAYER_DENSE,
+    INFL_LAYER_ACTIVATION,
+    INFL_LAYER_ADD,
+    INFL_LAYER_CONV2D,
+    INFL_LAYER_MAX_POOL,
+    INFL_LAYER_AVERAGE_POOL,
+    INFL_LAYER_KINDS
+};
+
+/* A node's outputs of a row: channels × height × width numbers; vectors are n × 1 × 1. */
+typedef struct infl_shape {
+    size_t channels, height, width;
+} infl_shape;
+
+/* A window that slides over an image: rows, columns. */
+typedef struct infl_window {
+    size_t kernel[2], stride[2], padding[2];
+} infl_window;
+
+static inline size_t infl_shape_size(infl_shape shape) { return shape.channels * shape.height * shape.width; }
+
+/* Whether the product of the three can be counted, with room for the arrays of a chunk. */
+int infl_shape_fits(infl_shape shape);
+
+/* Height and width of the output; INFL_E_ARGUMENT where the kernel does not fit the padded image. */
+infl_status infl_window_shape(const infl_window *window, infl_shape in, infl_shape *out);
+
+/* The output positions along an axis, from .. to−1, whose tap `tap` meets the image of `in` pixels. */
+void infl_window_range(const infl_window *window, int axis, size_t tap, size_t in, size_t out, size_t *from, size_t *to);
+
 /* What the builder asks for. */
 typedef struct infl_layer_spec {
     int kind; /* index into the engine's table of kinds */
     int32_t inputs[INFL_MAX_INPUTS]; /* nodes; -1: none */
-    size_t units;
+    size_t units;       /* dense: outputs; conv2d: output channels */
+    infl_window window; /* conv2d and pools */
+    size_t groups;      /* conv2d */
     int bias;
     infl_initialiser initialiser;
     infl_activation activation;
 } infl_layer_spec;
-
-enum { INFL_LAYER_INPUT = 0, INFL_LAYER_DENSE, INFL_LAYER_ACTIVATION, INFL_LAYER_ADD, INFL_LAYER_KINDS };
 
 /* A tensor of a layer's parameters, as its kind describes it; offset within the layer. */
 typedef struct infl_layer_tensor {
@@ -42,8 +74,10 @@ typedef struct infl_layer_tensor {
 typedef struct infl_layer {
     infl_layer_spec spec; /* with inputs renumbered */
     size_t n_inputs;
-    size_t in_width[INFL_MAX_INPUTS];
-    size_t width;       /* outputs a row */
+    infl_shape in_shape[INFL_MAX_INPUTS];
+    size_t in_width[INFL_MAX_INPUTS]; /* numbers a row, of the inputs and of the output */
+    infl_shape shape;
+    size_t width;
     size_t aux;         /* numbers a row that forward keeps for backward */
     size_t parameters;  /* how many; at offset of θ */
     size_t offset;
@@ -57,7 +91,7 @@ struct infl_layer_call; /* src/real/layer.h */
 typedef struct infl_layer_kind {
     const char *name;
     size_t n_inputs;
-    /* checks the widths of the inputs; sets width, aux and parameters of the layer */
+    /* checks the inputs' shapes; sets the layer's shape, aux and parameters (width: the caller) */
     infl_status (*shape)(infl_layer *layer);
     /* the tensors of its parameters, at most INFL_MAX_TENSORS; returns how many. NULL: it has no parameters */
     size_t (*tensors)(const infl_layer *layer, infl_layer_tensor *tensors);

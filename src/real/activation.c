@@ -13,8 +13,8 @@
 static const real SELU_SCALE = (real)1.0507009873554804934193349852946, SELU_ALPHA = (real)1.6732632423543772848170429916717;
 
 static infl_status shape(infl_layer *layer) {
-    layer->width = layer->in_width[0];
-    layer->aux = 2 * layer->width;
+    layer->shape = layer->in_shape[0];
+    layer->aux = 2 * layer->in_width[0];
     return INFL_OK;
 }
 

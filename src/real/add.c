@@ -2,10 +2,11 @@
 #include "layer.h"
 
 static infl_status shape(infl_layer *layer) {
-    if (layer->in_width[0] != layer->in_width[1])
-        return infl_fail(INFL_E_ARGUMENT, "a has %zu outputs and b has %zu; they must be the same", layer->in_width[0],
-                         layer->in_width[1]);
-    layer->width = layer->in_width[0];
+    infl_shape a = layer->in_shape[0], b = layer->in_shape[1];
+    if (a.channels != b.channels || a.height != b.height || a.width != b.width)
+        return infl_fail(INFL_E_ARGUMENT, "a has %zu×%zu×%zu outputs and b has %zu×%zu×%zu; they must be the same",
+                         a.channels, a.height, a.width, b.channels, b.height, b.width);
+    layer->shape = a;
     return INFL_OK;
 }
 

@@ -10,7 +10,7 @@ static infl_status shape(infl_layer *layer) {
     if (units > SIZE_MAX / sizeof(double) / (inputs + 1))
         return infl_fail(INFL_E_ARGUMENT, "%zu units on %zu inputs have more parameters than memory can hold", units,
                          inputs);
-    layer->width = units;
+    layer->shape = (infl_shape){units, 1, 1};
     layer->parameters = units * inputs + (layer->spec.bias ? units : 0);
     return INFL_OK;
 }

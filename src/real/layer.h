@@ -27,6 +27,7 @@ typedef struct infl_layer_call {
                                          row_gradients: parameters×B */
 } infl_layer_call;
 
-extern const infl_layer_kind INFL_REAL(layer_dense), INFL_REAL(layer_activation), INFL_REAL(layer_add);
+extern const infl_layer_kind INFL_REAL(layer_dense), INFL_REAL(layer_activation), INFL_REAL(layer_add),
+    INFL_REAL(layer_conv2d), INFL_REAL(layer_max_pool), INFL_REAL(layer_average_pool);
 
 #endif

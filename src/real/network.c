@@ -30,6 +30,9 @@ static const infl_layer_kind *const kinds[INFL_LAYER_KINDS] = {
     [INFL_LAYER_DENSE] = &INFL_REAL(layer_dense),
     [INFL_LAYER_ACTIVATION] = &INFL_REAL(layer_activation),
     [INFL_LAYER_ADD] = &INFL_REAL(layer_add),
+    [INFL_LAYER_CONV2D] = &INFL_REAL(layer_conv2d),
+    [INFL_LAYER_MAX_POOL] = &INFL_REAL(layer_max_pool),
+    [INFL_LAYER_AVERAGE_POOL] = &INFL_REAL(layer_average_pool),
 };
 
 /* Hands out aligned pieces of a block; with base NULL it only counts. Sizes that overflow stick near SIZE_MAX. */
