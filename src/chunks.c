@@ -129,46 +129,48 @@ static infl_status prepare(infl_chunks *chunks, const chunk_plan *plan) {
 
 /*
  * One chunk, vectors first .. first+k−1: leaves per-row results in the output, or sums over the chunk's rows in the
- * gradients of the workspace's slots; returns the slot of the first of them.
+ * gradients of the workspace's slots; returns the slot of the first of them. kept: the workspace has just done this chunk
+ * with other vectors, as many, and its value pass stands.
  */
 static size_t run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, infl_workspace *w, size_t at, size_t n,
-                        size_t first, size_t k) {
+                        size_t first, size_t k, int kept) {
     const infl_engine *engine = chunks->model->engine;
     const void *theta = chunks->model->theta;
     size_t outputs = chunks->model->network.n_outputs;
-    engine->load(w, chunks->dataset, job->rows + at, n);
+    if (!kept)
+        engine->load(w, chunks->dataset, job->rows + at, n);
     double *losses = job->losses == NULL || first > 0 ? NULL : job->losses + at;
     switch (job->work) {
     case INFL_WORK_OUTPUTS:
-        engine->forward(w, theta, 1, 1);
+        engine->forward(w, theta, 1, 0, 1);
         engine->outputs(w, 0, job->output + at * outputs);
         return 0;
     case INFL_WORK_OUTPUT_TANGENTS:
-        engine->forward(w, theta, 1 + k, 1 + k);
+        engine->forward(w, theta, 1 + k, 0, 1 + k);
         for (size_t j = 0; j < k; j++)
             engine->outputs(w, 1 + j, job->output + ((first + j) * job->n + at) * outputs);
         return 0;
     case INFL_WORK_COTANGENTS:
-        engine->forward(w, theta, k, 1);
+        engine->forward(w, theta, k, 0, 1);
         engine->seed_cotangents(w, job->input + (first * job->n + at) * outputs, job->n, k);
         engine->backward(w, theta, INFL_BACKWARD_FIRST, 0, k);
         return 0;
     case INFL_WORK_LOSSES:
-        engine->forward(w, theta, 1, 1);
+        engine->forward(w, theta, 1, 0, 1);
         engine->loss(w, &chunks->loss, job->output + at);
         return 0;
     case INFL_WORK_ROW_GRADIENTS:
-        engine->forward(w, theta, 1, 1);
+        engine->forward(w, theta, 1, 0, 1);
         engine->loss(w, &chunks->loss, losses);
         engine->row_gradients(w, theta, job->output + at * chunks->model->network.n_parameters);
         return 0;
     case INFL_WORK_ROW_PRODUCTS:
-        engine->forward(w, theta, 1 + k, 1 + k);
+        engine->forward(w, theta, 1 + k, 0, 1 + k);
         engine->loss(w, &chunks->loss, losses);
         engine->row_products(w, k, job->output + at * job->k + first, job->k);
         return 0;
     case INFL_WORK_WEIGHTED_GRADIENTS:
-        engine->forward(w, theta, k, 1);
+        engine->forward(w, theta, k, 0, 1);
         engine->loss(w, &chunks->loss, losses);
         if (job->input != NULL)
             engine->seed_weights(w, job->input + first * job->n + at, job->n, k);
@@ -177,12 +179,13 @@ static size_t run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, in
     case INFL_WORK_HESSIAN:
     case INFL_WORK_GAUSS_NEWTON:
     case INFL_WORK_FISHER:
-        engine->forward(w, theta, 1 + k, 1 + k);
-        engine->loss(w, &chunks->loss, losses);
+        engine->forward(w, theta, 1 + k, kept ? 1 : 0, 1 + k);
+        if (!kept)
+            engine->loss(w, &chunks->loss, losses);
         engine->seed_curvature(w, &chunks->loss,
                                job->work == INFL_WORK_FISHER ? INFL_SEED_FISHER : INFL_SEED_CURVATURE, k);
         if (job->work == INFL_WORK_HESSIAN)
-            engine->backward(w, theta, INFL_BACKWARD_SECOND, 0, 1 + k);
+            engine->backward(w, theta, INFL_BACKWARD_SECOND, kept ? 1 : 0, 1 + k);
         else
             engine->backward(w, theta, INFL_BACKWARD_FIRST, 1, 1 + k);
         return 1;
@@ -192,7 +195,7 @@ static size_t run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, in
 
 /* A block of vectors over the chunks of one group, in order; sums go to `sums` (k×p). */
 static void run_task(const infl_chunks *chunks, const infl_chunk_job *job, const chunk_plan *plan, infl_workspace *w,
-                     size_t group, size_t first, size_t k, double *sums) {
+                     size_t group, size_t first, size_t k, int kept, double *sums) {
     const infl_engine *engine = chunks->model->engine;
     size_t p = chunks->model->network.n_parameters;
     int tangents = job->work == INFL_WORK_OUTPUT_TANGENTS || job->work == INFL_WORK_ROW_PRODUCTS ||
@@ -201,7 +204,7 @@ static void run_task(const infl_chunks *chunks, const infl_chunk_job *job, const
         engine->load_tangents(w, job->input + first * p, k);
     for (size_t chunk = group; chunk < plan->n_chunks; chunk += plan->groups) {
         size_t at = chunk * plan->chunk_rows, n = job->n - at < plan->chunk_rows ? job->n - at : plan->chunk_rows;
-        size_t slot = run_chunk(chunks, job, w, at, n, first, k);
+        size_t slot = run_chunk(chunks, job, w, at, n, first, k, kept);
         for (size_t j = 0; is_sum(job->work) && j < k; j++)
             (chunk == group ? engine->to_double : engine->add_to_double)(sums + j * p, engine->gradient(w, slot + j), p);
     }
@@ -216,15 +219,24 @@ infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job) {
     for (size_t slab = 0; slab < k; slab += plan.slab) {
         size_t slab_k = k - slab < plan.slab ? k - slab : plan.slab;
         size_t blocks = (slab_k + plan.block - 1) / plan.block, tasks = blocks * plan.groups;
-#pragma omp parallel for schedule(dynamic) num_threads((int)plan.threads) if (plan.threads > 1 && tasks > 1)
-        for (size_t task = 0; task < tasks; task++) {
-            size_t group = task % plan.groups, in_slab = task / plan.groups * plan.block;
-            size_t block_k = slab_k - in_slab < plan.block ? slab_k - in_slab : plan.block;
+#pragma omp parallel num_threads((int)plan.threads) if (plan.threads > 1 && tasks > 1)
+        {
             infl_workspace *w = workspace_of(chunks, &plan, (size_t)omp_get_thread_num());
-            double *sums = !is_sum(job->work)    ? NULL
-                           : plan.accumulator == 0 ? job->output + (slab + in_slab) * p
-                                                   : accumulators + (group * slab_k + in_slab) * p;
-            run_task(chunks, job, &plan, w, group, slab + in_slab, block_k, sums);
+            size_t last_group = SIZE_MAX, last_k = 0; /* what w holds */
+            /* the blocks of a group one after another, so that a group of one chunk keeps its value pass */
+#pragma omp for schedule(dynamic)
+            for (size_t task = 0; task < tasks; task++) {
+                size_t group = task / blocks, in_slab = task % blocks * plan.block;
+                size_t block_k = slab_k - in_slab < plan.block ? slab_k - in_slab : plan.block;
+                double *sums = !is_sum(job->work)    ? NULL
+                               : plan.accumulator == 0 ? job->output + (slab + in_slab) * p
+                                                       : accumulators + (group * slab_k + in_slab) * p;
+                int kept = job->work >= INFL_WORK_HESSIAN && plan.n_chunks == plan.groups && last_group == group &&
+                           last_k == block_k;
+                run_task(chunks, job, &plan, w, group, slab + in_slab, block_k, kept, sums);
+                last_group = group;
+                last_k = block_k;
+            }
         }
         if (plan.accumulator == 0)
             continue;

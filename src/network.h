@@ -142,8 +142,9 @@ typedef struct infl_engine {
     void (*load)(infl_workspace *workspace, const infl_dataset *dataset, const size_t *rows, size_t n);
     /* parameter tangents of the slots 1..k, from k×p doubles */
     void (*load_tangents)(infl_workspace *workspace, const double *vectors, size_t k);
-    /* lays the arrays out for S = slots and computes the slots below last: values, and tangents where last > 1 */
-    void (*forward)(infl_workspace *workspace, const void *theta, size_t slots, size_t last);
+    /* lays the arrays out for S = slots and computes the slots first .. last−1: values are slot 0. first 1: the values
+     * (and slot 0 of the cotangents) of the pass before are kept, which had the same chunk and slots */
+    void (*forward)(infl_workspace *workspace, const void *theta, size_t slots, size_t first, size_t last);
     /* outputs of a slot, n×C */
     void (*outputs)(const infl_workspace *workspace, size_t slot, double *outputs);
     /* slot 0 of the output's cotangent ← ∇_f ℓ; losses: n numbers, or NULL */

@@ -167,13 +167,15 @@ static infl_layer_call layer_call(const infl_workspace *w, size_t index, const v
     return call;
 }
 
-static void forward(infl_workspace *w, const void *theta, size_t slots, size_t last) {
+static void forward(infl_workspace *w, const void *theta, size_t slots, size_t first, size_t last) {
     for (size_t i = 0; i < w->network->n_layers; i++)
         w->nodes[i].slots = w->network->layers[i].varying ? slots : 1;
     for (size_t i = 1; i < w->network->n_layers; i++) {
         infl_layer_call call = layer_call(w, i, theta);
+        call.first = first;
         call.last = last < call.slots ? last : call.slots;
-        kinds[w->network->layers[i].spec.kind]->forward(&call);
+        if (call.first < call.last)
+            kinds[w->network->layers[i].spec.kind]->forward(&call);
     }
 }
 
