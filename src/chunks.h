@@ -2,14 +2,15 @@
  * Rows through a network, chunk by chunk: the parallel loop, its workspace and the order of its sums, once for all
  * quantities that a network can give.
  *
- * The rows are cut into chunks, and for sums the chunks are dealt to a fixed number of accumulators; the k vectors are cut
- * into blocks. Neither depends on the number of threads, which only share the work out; what blocks and threads depend on,
- * the memory budget, changes no bit of the results.
+ * The rows are cut into chunks, and for sums the chunks are dealt to a fixed number of groups, whose sums are added in
+ * their order; the k vectors are cut into blocks. Chunks and groups do not depend on the number of threads, which only
+ * share the work out; what blocks and threads depend on, the memory budget, changes no bit of the results.
  */
 #ifndef INFL_CHUNKS_H
 #define INFL_CHUNKS_H
 
 #include "network.h"
+#include "plan.h"
 
 typedef enum infl_chunk_work {
     INFL_WORK_OUTPUTS,            /* output n×C                                                        */
@@ -17,6 +18,7 @@ typedef enum infl_chunk_work {
     INFL_WORK_COTANGENTS,         /* input k×n×C; output k×p, a sum over rows                          */
     INFL_WORK_LOSSES,             /* output n                                                          */
     INFL_WORK_ROW_GRADIENTS,      /* output n×p                                                        */
+    INFL_WORK_ROW_NORMS,          /* output n: squares                                                 */
     INFL_WORK_ROW_PRODUCTS,       /* input k×p; output n×k                                             */
     INFL_WORK_WEIGHTED_GRADIENTS, /* input k×n weights or NULL (k = 1, ones); output k×p; losses too    */
     INFL_WORK_HESSIAN,            /* input k×p; output k×p, sums over rows                             */
@@ -43,15 +45,15 @@ typedef struct infl_chunks {
     /* kept from run to run, laid out as long as runs are alike */
     void *memory;
     size_t bytes;
-    struct {
-        size_t threads, rows, block;
-        int row_gradients;
-    } layout;
+    infl_plan *plan;
+    infl_pass asked;  /* of the plan */
+    size_t workspace; /* bytes that it takes */
+    size_t laid_out;  /* workspaces by it */
 } infl_chunks;
 
 infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job);
 /* The bytes that such a run takes. */
-infl_status infl_chunks_memory(const infl_chunks *chunks, const infl_chunk_job *job, size_t *bytes);
+infl_status infl_chunks_memory(infl_chunks *chunks, const infl_chunk_job *job, size_t *bytes);
 void infl_chunks_release(infl_chunks *chunks);
 
 #endif

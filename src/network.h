@@ -4,8 +4,8 @@
  *
  * Buffers. The rows of a chunk stand innermost, so that they fill vector registers in every layer, narrow ones too, and
  * per-row results need no sums. A chunk of B rows with k tangents has S = 1 + k slots: slot 0 holds values (or
- * cotangents), slot s ≥ 1 what belongs to tangent s. An array of width F is F×S×B; a node that depends on no parameter
- * has no tangents, and is F×1×B.
+ * cotangents), slot s ≥ 1 what belongs to tangent s. An array of width F is S×F×B; a node that depends on no parameter
+ * has no tangents, and is 1×F×B.
  */
 #ifndef INFL_NETWORK_H
 #define INFL_NETWORK_H
@@ -79,6 +79,7 @@ typedef struct infl_layer {
     infl_shape shape;
     size_t width;
     size_t aux;         /* numbers a row that forward keeps for backward */
+    int keeps_input, keeps_output; /* whether backward reads the values and tangents of the inputs, of the output */
     size_t parameters;  /* how many; at offset of θ */
     size_t offset;
     int varying;        /* depends on parameters, so has tangents and cotangents */
@@ -91,14 +92,16 @@ struct infl_layer_call; /* src/real/layer.h */
 typedef struct infl_layer_kind {
     const char *name;
     size_t n_inputs;
-    /* checks the inputs' shapes; sets the layer's shape, aux and parameters (width: the caller) */
+    /* checks the inputs' shapes; sets the layer's shape, aux, parameters and what backward keeps (width: the caller) */
     infl_status (*shape)(infl_layer *layer);
     /* the tensors of its parameters, at most INFL_MAX_TENSORS; returns how many. NULL: it has no parameters */
     size_t (*tensors)(const infl_layer *layer, infl_layer_tensor *tensors);
     void (*forward)(const struct infl_layer_call *call);
     void (*backward)(const struct infl_layer_call *call);
-    /* the gradient of its parameters for each row, from slot 0; NULL where there are none */
+    /* the gradient of some parameters for each row, from slot 0; NULL where there are none */
     void (*row_gradients)(const struct infl_layer_call *call);
+    /* bytes of scratch memory that a call on so many rows takes; NULL: none */
+    size_t (*scratch)(const infl_layer *layer, size_t rows);
 } infl_layer_kind;
 
 typedef struct infl_network {
@@ -121,30 +124,40 @@ typedef enum infl_seed_kind {
     INFL_SEED_FISHER,    /* (∇_f ℓ · ẏ) ∇_f ℓ */
 } infl_seed_kind;
 
+/* Where a network is differentiated and along what: arrays of the engine's precision. */
+typedef struct infl_point {
+    const void *theta;    /* p */
+    const void *tangents; /* k×p, or NULL */
+} infl_point;
+
+/* Where gradients go: slot first + j is written over, or added to, p doubles at sums + j·p. */
+typedef struct infl_gradient_sums {
+    double *sums;
+    size_t first;
+    int add;
+} infl_gradient_sums;
+
+struct infl_plan; /* plan.h */
+
 /* One chunk through the network. Pointers of type void are arrays of the engine's precision. */
 typedef struct infl_engine {
     infl_precision precision;
     size_t real_size;
     const infl_layer_kind *const *kinds; /* INFL_LAYER_KINDS of them */
 
-    /* precision conversion; add: double ← double + real */
     void (*from_double)(void *to, const double *from, size_t n);
     void (*to_double)(double *to, const void *from, size_t n);
-    void (*add_to_double)(double *to, const void *from, size_t n);
 
-    /* bytes of a workspace for chunks of at most `rows` rows with k tangents, and with room for row gradients */
-    size_t (*workspace_bytes)(const infl_network *network, size_t rows, size_t k, int row_gradients);
-    /* lays a workspace out at the start of that many bytes */
-    void (*workspace_init)(infl_workspace *workspace, const infl_network *network, size_t rows, size_t k,
-                           int row_gradients);
+    size_t (*padded_rows)(size_t rows); /* whole vectors */
+    /* bytes of a workspace for the plan; and one laid out at the start of that many bytes. The plan is kept */
+    size_t (*workspace_bytes)(const infl_network *network, const struct infl_plan *plan);
+    void (*workspace_init)(infl_workspace *workspace, const infl_network *network, const struct infl_plan *plan);
 
     /* loads rows of the dataset: features, and targets as the loss reads them */
     void (*load)(infl_workspace *workspace, const infl_dataset *dataset, const size_t *rows, size_t n);
-    /* parameter tangents of the slots 1..k, from k×p doubles */
-    void (*load_tangents)(infl_workspace *workspace, const double *vectors, size_t k);
-    /* lays the arrays out for S = slots and computes the slots first .. last−1: values are slot 0. first 1: the values
-     * (and slot 0 of the cotangents) of the pass before are kept, which had the same chunk and slots */
-    void (*forward)(infl_workspace *workspace, const void *theta, size_t slots, size_t first, size_t last);
+    /* computes the slots first .. last−1: values are slot 0. first 1: the values (and slot 0 of the cotangents) of the
+     * pass before are kept, which had the same chunk */
+    void (*forward)(infl_workspace *workspace, const infl_point *at, size_t first, size_t last);
     /* outputs of a slot, n×C */
     void (*outputs)(const infl_workspace *workspace, size_t slot, double *outputs);
     /* slot 0 of the output's cotangent ← ∇_f ℓ; losses: n numbers, or NULL */
@@ -155,14 +168,14 @@ typedef struct infl_engine {
     void (*seed_weights)(infl_workspace *workspace, const double *weights, size_t stride, size_t k);
     /* slots 0..k−1 of the output's cotangent from k×stride×C numbers, `stride` rows apart */
     void (*seed_cotangents)(infl_workspace *workspace, const double *cotangents, size_t stride, size_t k);
-    /* n×k: ∇_f ℓ · ẏ_s, row stride given; after loss */
-    void (*row_products)(const infl_workspace *workspace, size_t k, double *out, size_t stride);
-    /* from the output's cotangent to the parameters, slots first .. last−1; gradients of the slots are overwritten */
-    void (*backward)(infl_workspace *workspace, const void *theta, infl_backward_mode mode, size_t first, size_t last);
-    /* the gradient of a slot, p numbers in the engine's precision; after backward */
-    const void *(*gradient)(const infl_workspace *workspace, size_t slot);
-    /* n×p gradients of each row, from slot 0 of the output's cotangent */
-    void (*row_gradients)(infl_workspace *workspace, const void *theta, double *gradients);
+    /* from the output's cotangent to the parameters, slots first .. last−1 */
+    void (*backward)(infl_workspace *workspace, const infl_point *at, infl_backward_mode mode, size_t first,
+                     size_t last, const infl_gradient_sums *sums);
+    /* from slot 0 of the output's cotangent to each row's gradient: n×p numbers, stride apart; or only its products with
+     * the k tangents (n×k), or its squared norm (n). The gradients themselves are formed a few units of a layer at a time */
+    void (*row_gradients)(infl_workspace *workspace, const infl_point *at, double *gradients, size_t stride);
+    void (*row_products)(infl_workspace *workspace, const infl_point *at, size_t k, double *products, size_t stride);
+    void (*row_norms)(infl_workspace *workspace, const infl_point *at, double *squares);
 
     /* value (1), gradient (C) and Hessian (C×C) of one row's loss in its outputs; each may be NULL */
     infl_status (*loss_of_row)(const infl_loss *loss, const double *outputs, size_t n_outputs, const double *target,

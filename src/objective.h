@@ -29,7 +29,7 @@ typedef struct infl_source_ops {
     /* INFL_E_UNSUPPORTED where the source has no products of this kind */
     infl_status (*check_kind)(const void *self, infl_curvature_kind kind);
     /* bytes of workspace for products with k vectors over n rows */
-    infl_status (*memory)(const void *self, size_t n, size_t k, size_t *bytes);
+    infl_status (*memory)(void *self, size_t n, size_t k, size_t *bytes);
 } infl_source_ops;
 
 struct infl_objective {

@@ -173,7 +173,7 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
     return check(call.function(calls->context, source->theta, rows, n, vectors, k, out), call.name);
 }
 
-static infl_status memory(const void *self, size_t n, size_t k, size_t *bytes) {
+static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
     (void)k;
     size_t rows = 0;
     INFL_TRY(block_of(self, n, &rows));

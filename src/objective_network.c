@@ -99,9 +99,9 @@ static infl_status check_kind(const void *self, infl_curvature_kind kind) {
     return INFL_OK;
 }
 
-static infl_status memory(const void *self, size_t n, size_t k, size_t *bytes) {
+static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
     infl_chunk_job job = {.work = INFL_WORK_HESSIAN, .n = n, .k = k};
-    return infl_chunks_memory(&((const network_source *)self)->chunks, &job, bytes);
+    return infl_chunks_memory(&((network_source *)self)->chunks, &job, bytes);
 }
 
 const infl_source_ops infl_network_source = {

@@ -1,4 +1,4 @@
-/* Elementwise y = φ(x). Forward keeps φ′(x), and φ″(x) when there are tangents. */
+/* Elementwise y = φ(x). Forward keeps φ′(x) and φ″(x); those of a piecewise linear φ are read off y instead. */
 #include <math.h>
 
 #include "layer.h"
@@ -14,7 +14,9 @@ static const real SELU_SCALE = (real)1.0507009873554804934193349852946, SELU_ALP
 
 static infl_status shape(infl_layer *layer) {
     layer->shape = layer->in_shape[0];
-    layer->aux = 2 * layer->in_width[0];
+    layer->keeps_output = layer->spec.activation == INFL_RELU;
+    layer->keeps_input = !layer->keeps_output && layer->spec.activation != INFL_IDENTITY;
+    layer->aux = layer->keeps_input ? 2 * layer->in_width[0] : 0;
     return INFL_OK;
 }
 
@@ -27,13 +29,10 @@ static infl_status shape(infl_layer *layer) {
         }                                                                                                              \
     }
 
-ACTIVATION(identity, y[i] = v; first[i] = 1; second[i] = 0;)
 ACTIVATION(hyperbolic_tangent, real slope, t = infl_tanh(v, &slope); y[i] = t; first[i] = slope;
            second[i] = -2 * t * slope;)
 ACTIVATION(sigmoid, real complement, s = infl_sigmoid(v, &complement), slope = s * complement; y[i] = s;
            first[i] = slope; second[i] = slope * (complement - s);)
-/* the comparison lets NaN through */
-ACTIVATION(relu, y[i] = v < 0 ? 0 : v; first[i] = v > 0 ? 1 : 0; second[i] = 0;)
 ACTIVATION(selu, real e, m = infl_expm1(v > 0 ? 0 : v, &e), tail = SELU_SCALE * SELU_ALPHA * e;
            y[i] = v > 0 ? SELU_SCALE * v : SELU_SCALE * SELU_ALPHA * m; first[i] = v > 0 ? SELU_SCALE : tail;
            second[i] = v > 0 ? 0 : tail;)
@@ -46,51 +45,61 @@ ACTIVATION(gelu, real u = v > 40 ? 40 : v < -40 ? -40 : v;
            first[i] = cdf + u * density; second[i] = density * (2 - u * u);)
 
 static void forward(const infl_layer_call *c) {
+    /* NULL: piecewise linear */
     static void (*const functions[])(const real *, real *, real *, real *, size_t) = {
-        [INFL_IDENTITY] = identity, [INFL_TANH] = hyperbolic_tangent, [INFL_SIGMOID] = sigmoid, [INFL_RELU] = relu,
-        [INFL_SELU] = selu,         [INFL_SOFTPLUS] = softplus,       [INFL_GELU] = gelu,
+        [INFL_IDENTITY] = NULL, [INFL_TANH] = hyperbolic_tangent, [INFL_SIGMOID] = sigmoid, [INFL_RELU] = NULL,
+        [INFL_SELU] = selu,     [INFL_SOFTPLUS] = softplus,       [INFL_GELU] = gelu,
     };
     _Static_assert(sizeof functions / sizeof functions[0] == INFL_N_ACTIVATIONS, "one function for each activation");
-    size_t width = c->layer->width, rows = c->rows;
-    real *first = c->aux, *second = c->aux + width * rows;
-    if (c->first == 0) {
-        /* without tangents the array is one run of numbers */
-        size_t runs = c->slots == 1 && c->x_slots[0] == 1 ? 1 : width, length = width / runs * rows;
-        for (size_t i = 0; i < runs; i++)
-            functions[c->layer->spec.activation](c->x[0] + i * c->x_slots[0] * rows, c->y + i * c->slots * rows,
-                                                 first + i * length, second + i * length, length);
+    size_t n = c->layer->width * c->rows;
+    const real *restrict slope = c->aux, *restrict value = c->y;
+    infl_activation activation = c->layer->spec.activation;
+    for (size_t s = c->first; s < c->last; s++) {
+        const real *restrict x = c->x[0] + s * n;
+        real *restrict y = c->y + s * n;
+        if (activation == INFL_IDENTITY)
+            memcpy(y, x, n * sizeof *y);
+        else if (activation == INFL_RELU && s == 0)
+            for (size_t i = 0; i < n; i++)
+                y[i] = x[i] < 0 ? 0 : x[i]; /* the comparison lets NaN through */
+        else if (activation == INFL_RELU)
+            for (size_t i = 0; i < n; i++)
+                y[i] = value[i] <= 0 ? 0 : x[i]; /* here as well */
+        else if (s == 0)
+            functions[activation](x, y, c->aux, c->aux + n, n);
+        else
+            for (size_t i = 0; i < n; i++)
+                y[i] = slope[i] * x[i];
     }
-    if (c->x_slots[0] == 1)
-        return;
-    for (size_t i = 0; i < width; i++)
-        for (size_t s = c->first > 1 ? c->first : 1; s < c->last; s++) {
-            const real *restrict x = c->x[0] + (i * c->slots + s) * rows, *restrict slope = first + i * rows;
-            real *restrict y = c->y + (i * c->slots + s) * rows;
-            for (size_t b = 0; b < rows; b++)
-                y[b] = slope[b] * x[b];
-        }
 }
 
 static void backward(const infl_layer_call *c) {
     if (c->dx[0] == NULL)
         return;
-    size_t width = c->layer->width, rows = c->rows;
-    for (size_t i = 0; i < width; i++) {
-        const real *restrict first = c->aux + i * rows, *restrict second = c->aux + (width + i) * rows;
-        const real *restrict dy0 = c->dy + i * c->slots * rows;
-        for (size_t s = c->first; s < c->last; s++) {
-            size_t at = (i * c->slots + s) * rows;
-            const real *restrict dy = c->dy + at, *restrict x = c->x[0] + at;
-            real *restrict dx = c->dx[0] + at;
-            int tangent = c->mode == INFL_BACKWARD_SECOND && s > 0;
-            if (c->accumulate[0])
-                for (size_t b = 0; b < rows; b++)
-                    dx[b] += first[b] * dy[b] + (tangent ? second[b] * x[b] * dy0[b] : 0);
-            else
-                for (size_t b = 0; b < rows; b++)
-                    dx[b] = first[b] * dy[b] + (tangent ? second[b] * x[b] * dy0[b] : 0);
+    size_t n = c->layer->width * c->rows;
+    const real *restrict first = c->aux, *restrict second = c->aux + n, *restrict value = c->y, *restrict dy0 = c->dy;
+    infl_activation activation = c->layer->spec.activation;
+    for (size_t s = c->first; s < c->last; s++) {
+        const real *restrict dy = c->dy + s * n, *restrict x = c->x[0] + s * n;
+        real *restrict dx = c->dx[0] + s * n;
+#define EACH(slope)                                                                                                    \
+    if (c->accumulate[0])                                                                                              \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            dx[i] += slope;                                                                                            \
+    else                                                                                                               \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            dx[i] = slope
+        if (activation == INFL_IDENTITY) {
+            EACH(dy[i]);
+        } else if (activation == INFL_RELU) {
+            EACH((value[i] <= 0 ? 0 : dy[i]));
+        } else if (c->mode == INFL_BACKWARD_SECOND && s > 0) {
+            EACH(first[i] * dy[i] + second[i] * x[i] * dy0[i]);
+        } else {
+            EACH(first[i] * dy[i]);
         }
+#undef EACH
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_activation) = {"activation", 1, shape, NULL, forward, backward, NULL};
+const infl_layer_kind INFL_REAL(layer_activation) = {"activation", 1, shape, NULL, forward, backward, NULL, NULL};

@@ -11,35 +11,34 @@ static infl_status shape(infl_layer *layer) {
 }
 
 static void forward(const infl_layer_call *c) {
-    for (size_t i = 0; i < c->layer->width; i++)
-        for (size_t s = c->first; s < c->last; s++) {
-            real *restrict y = c->y + (i * c->slots + s) * c->rows;
-            memset(y, 0, c->rows * sizeof *y);
-            for (size_t input = 0; input < 2; input++) {
-                if (s >= c->x_slots[input])
-                    continue;
-                const real *restrict x = c->x[input] + (i * c->x_slots[input] + s) * c->rows;
-                for (size_t b = 0; b < c->rows; b++)
-                    y[b] += x[b];
-            }
+    size_t length = c->layer->width * c->rows;
+    for (size_t s = c->first; s < c->last; s++) {
+        real *restrict y = c->y + s * length;
+        int begun = 0;
+        for (size_t input = 0; input < 2; input++) {
+            if (s > 0 && !c->varying[input])
+                continue;
+            const real *restrict x = c->x[input] + s * length;
+            for (size_t i = 0; i < length; i++)
+                y[i] = begun ? y[i] + x[i] : x[i];
+            begun = 1;
         }
-}
-
-static void backward(const infl_layer_call *c) {
-    for (size_t input = 0; input < 2; input++) {
-        if (c->dx[input] == NULL)
-            continue;
-        for (size_t i = 0; i < c->layer->width; i++)
-            for (size_t s = c->first; s < c->last; s++) {
-                const real *restrict dy = c->dy + (i * c->slots + s) * c->rows;
-                real *restrict dx = c->dx[input] + (i * c->slots + s) * c->rows;
-                if (c->accumulate[input])
-                    for (size_t b = 0; b < c->rows; b++)
-                        dx[b] += dy[b];
-                else
-                    memcpy(dx, dy, c->rows * sizeof *dx);
-            }
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_add) = {"add", 2, shape, NULL, forward, backward, NULL};
+static void backward(const infl_layer_call *c) {
+    size_t length = c->layer->width * c->rows, from = c->first * length, n = (c->last - c->first) * length;
+    for (size_t input = 0; input < 2; input++) {
+        if (c->dx[input] == NULL)
+            continue;
+        const real *restrict dy = c->dy + from;
+        real *restrict dx = c->dx[input] + from;
+        if (c->accumulate[input])
+            for (size_t i = 0; i < n; i++)
+                dx[i] += dy[i];
+        else
+            memcpy(dx, dy, n * sizeof *dx);
+    }
+}
+
+const infl_layer_kind INFL_REAL(layer_add) = {"add", 2, shape, NULL, forward, backward, NULL, NULL};

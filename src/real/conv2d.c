@@ -1,12 +1,10 @@
 /*
  * Convolution (cross-correlation, as everywhere in this field), weights output channels × input channels of a group ×
- * kernel rows × kernel columns. Rows of the chunk stand innermost, so a tap of the kernel is a small product
- * W_tap·x straight out of the image: nothing is unfolded, and taps that fall on padding are left out.
+ * kernel rows × kernel columns.
  */
+#include "convolve.h"
 #include "kernels.h"
 #include "layer.h"
-
-#define multiply INFL_REAL(multiply_direct)
 
 static infl_status shape(infl_layer *layer) {
     const infl_layer_spec *spec = &layer->spec;
@@ -21,6 +19,7 @@ static infl_status shape(infl_layer *layer) {
         return infl_fail(INFL_E_ARGUMENT, "%zu channels on %zu have more parameters than memory can hold", spec->units,
                          in.channels);
     layer->parameters = spec->units * (in.channels / spec->groups) * taps + (spec->bias ? spec->units : 0);
+    layer->keeps_input = 1;
     return INFL_OK;
 }
 
@@ -38,189 +37,338 @@ static size_t tensors(const infl_layer *layer, infl_layer_tensor *tensors) {
     return 2;
 }
 
+enum { CHANNELS_AT_ONCE = 8 }; /* of the input, whose weights are gathered for the transposed product */
+
 /* The numbers of a layer and of a call that all passes need. */
 typedef struct geometry {
     size_t groups, inputs, units; /* channels of a group */
     size_t taps, weights;         /* of a kernel; of an output channel */
-    size_t x_pixel, y_pixel;      /* from a pixel to the next: S×B numbers */
+    size_t x_slot, y_slot;        /* from a slot to the next */
     size_t x_channel, y_channel;  /* from a channel to the next */
 } geometry;
 
-static geometry geometry_of(const infl_layer_call *c) {
-    const infl_layer_spec *spec = &c->layer->spec;
-    infl_shape in = c->layer->in_shape[0], out = c->layer->shape;
+static geometry geometry_of(const infl_layer *layer, size_t rows) {
+    const infl_layer_spec *spec = &layer->spec;
+    infl_shape in = layer->in_shape[0], out = layer->shape;
     geometry g = {.groups = spec->groups, .inputs = in.channels / spec->groups, .units = out.channels / spec->groups,
-                  .taps = spec->window.kernel[0] * spec->window.kernel[1], .x_pixel = c->x_slots[0] * c->rows,
-                  .y_pixel = c->slots * c->rows};
+                  .taps = spec->window.kernel[0] * spec->window.kernel[1], .x_slot = layer->in_width[0] * rows,
+                  .y_slot = layer->width * rows};
     g.weights = g.inputs * g.taps;
-    g.x_channel = in.height * in.width * g.x_pixel;
-    g.y_channel = out.height * out.width * g.y_pixel;
+    g.x_channel = in.height * in.width * rows;
+    g.y_channel = out.height * out.width * rows;
     return g;
 }
 
-/* Where a tap meets the image in one row of output pixels: pixels first .. last−1, whose inputs begin at `input` and
- * stand `stride` pixels apart. */
-typedef struct tap_run {
-    size_t tap, output, input, count, stride;
-} tap_run;
+/* A call's scratch memory. */
+typedef struct scratch {
+    size_t *weight_tap, *x_tap;  /* taps × input channels each: the lists of products and of sums */
+    real *gathered;              /* terms × units × CHANNELS_AT_ONCE × taps */
+    real *transposed[INFL_MAX_TERMS]; /* input pixels × B × padded input channels */
+    real *outer;                 /* taps × CHANNELS_AT_ONCE × padded input channels */
+} scratch;
 
-typedef void (*visit_run)(const infl_layer_call *c, const geometry *g, size_t group, const tap_run *run, size_t slot);
+/* Many channels: their gradient is summed channel by channel of the vector registers, else row by row. */
+static int many_channels(const geometry *g) { return g->inputs >= INFL_LANES; }
 
-static void each_run(const infl_layer_call *c, const geometry *g, size_t slot, visit_run visit) {
+static size_t lay_out(scratch *s, const infl_layer *layer, size_t rows, void *memory) {
+    geometry g = geometry_of(layer, rows);
+    size_t padded = infl_pad_channels(g.inputs), used = 0;
+    size_t lists = g.weights * sizeof(size_t), gathered = INFL_MAX_TERMS * g.units * CHANNELS_AT_ONCE * g.taps;
+    size_t transposed = many_channels(&g) ? layer->in_shape[0].height * layer->in_shape[0].width * rows * padded : 0;
+    size_t outer = many_channels(&g) ? g.taps * CHANNELS_AT_ONCE * padded : 0;
+    char *base = memory;
+#define PIECE(pointer, bytes)                                                                                          \
+    do {                                                                                                               \
+        if (base != NULL)                                                                                              \
+            (pointer) = (void *)(base + used);                                                                         \
+        used += ((bytes) + 63) / 64 * 64;                                                                              \
+    } while (0)
+    PIECE(s->weight_tap, lists);
+    PIECE(s->x_tap, lists);
+    PIECE(s->gathered, gathered * sizeof(real));
+    for (size_t term = 0; term < INFL_MAX_TERMS; term++)
+        PIECE(s->transposed[term], transposed * sizeof(real));
+    PIECE(s->outer, outer * sizeof(real));
+#undef PIECE
+    return used;
+}
+
+static size_t scratch_bytes(const infl_layer *layer, size_t rows) {
+    scratch counted;
+    return lay_out(&counted, layer, rows, NULL);
+}
+
+/* Positions along an axis that the same taps lead to: first, first + step, ... The first tap is read at `from`, at the next
+ * position `advance` further on; the tap after it one further on, or one back. */
+typedef struct segment {
+    size_t first, step, count;
+    size_t tap, tap_step, taps;
+    size_t from, advance;
+    int backwards;
+} segment;
+
+/* The segment that begins at the number-th output position. */
+static segment outputs_from(const infl_layer *layer, int axis, size_t number, size_t in, size_t out) {
+    const infl_window *window = &layer->spec.window;
+    size_t stride = window->stride[axis], padding = window->padding[axis], kernel = window->kernel[axis];
+    segment found = {.first = number, .step = 1, .tap_step = 1, .advance = stride};
+    for (size_t position = number; position < out; position++) {
+        size_t at = position * stride, tap = at < padding ? padding - at : 0;
+        size_t end = at >= in + padding ? 0 : in + padding - at < kernel ? in + padding - at : kernel;
+        size_t taps = end > tap ? end - tap : 0;
+        if (position > number && (tap != found.tap || taps != found.taps))
+            break;
+        if (position == number) {
+            found.tap = tap;
+            found.taps = taps;
+            found.from = at + tap - padding;
+        }
+        found.count++;
+    }
+    return found;
+}
+
+/* The same for input positions and the outputs that look at them, a remainder by the stride after the other. */
+static segment inputs_from(const infl_layer *layer, int axis, size_t number, size_t in, size_t out) {
+    const infl_window *window = &layer->spec.window;
+    size_t stride = window->stride[axis], padding = window->padding[axis], kernel = window->kernel[axis], begin = 0;
+    while (number >= (in - begin + stride - 1) / stride)
+        number -= (in - begin++ + stride - 1) / stride;
+    segment found = {.first = begin + number * stride, .step = stride, .tap_step = stride, .advance = 1, .backwards = 1};
+    for (size_t position = found.first; position < in; position += stride) {
+        size_t nearest = (position + padding) / stride, tap = (position + padding) % stride;
+        size_t skip = nearest >= out ? nearest - out + 1 : 0;
+        size_t end = tap >= kernel ? 0 : (kernel - 1 - tap) / stride + 1;
+        end = end > nearest + 1 ? nearest + 1 : end;
+        size_t taps = end > skip ? end - skip : 0;
+        if (position > found.first && (tap + skip * stride != found.tap || taps != found.taps))
+            break;
+        if (position == found.first) {
+            found.tap = tap + skip * stride;
+            found.taps = taps;
+            found.from = nearest - (taps > 0 ? skip : nearest);
+        }
+        found.count++;
+    }
+    return found;
+}
+
+/* The product with the weights for all pixels of y (transposed: of an input's cotangent), rectangle by rectangle. */
+static void product_of_image(const infl_layer_call *c, infl_tap_product *product, const scratch *memory, int transposed) {
+    infl_shape in = c->layer->in_shape[0], out = c->layer->shape;
+    const size_t kernel_columns = c->layer->spec.window.kernel[1];
+    const size_t x_width = transposed ? out.width : in.width, y_width = transposed ? in.width : out.width;
+    const size_t heights = transposed ? in.height : out.height;
+    real *y = product->y;
+    product->weight_tap = memory->weight_tap;
+    product->x_tap = memory->x_tap;
+    for (size_t i = 0; i < heights;) {
+        segment down = (transposed ? inputs_from : outputs_from)(c->layer, 0, i, in.height, out.height);
+        for (size_t j = 0; j < y_width;) {
+            segment across = (transposed ? inputs_from : outputs_from)(c->layer, 1, j, in.width, out.width);
+            product->n_taps = down.taps * across.taps;
+            for (size_t t = 0; t < product->n_taps; t++) {
+                size_t t0 = t / across.taps, t1 = t % across.taps;
+                size_t row = down.backwards ? down.from - t0 : down.from + t0;
+                size_t column = across.backwards ? across.from - t1 : across.from + t1;
+                memory->weight_tap[t] =
+                    (down.tap + t0 * down.tap_step) * kernel_columns + across.tap + t1 * across.tap_step;
+                memory->x_tap[t] = (row * x_width + column) * c->rows;
+            }
+            product->pixels = (infl_pixels){.count = {down.count, across.count},
+                                            .x_step = {down.advance * x_width * c->rows, across.advance * c->rows},
+                                            .y_step = {down.step * y_width * c->rows, across.step * c->rows}};
+            product->y = y + (down.first * y_width + across.first) * c->rows;
+            INFL_REAL(tap_product)(product);
+            j += across.count;
+        }
+        i += down.count;
+    }
+}
+
+/* ẏ = W ẋ + V x + ḃ for each slot */
+static void forward(const infl_layer_call *c) {
+    geometry g = geometry_of(c->layer, c->rows);
+    scratch memory;
+    lay_out(&memory, c->layer, c->rows, c->scratch);
+    for (size_t s = c->first; s < c->last; s++)
+        for (size_t group = 0; group < g.groups; group++) {
+            const real *v = s == 0 ? c->theta : c->tangents + (s - 1) * c->stride;
+            size_t begin = group * g.units * g.weights, x = group * g.inputs * g.x_channel;
+            infl_tap_product product = {.m = g.units, .depth = g.inputs, .weight_m = g.weights, .weight_depth = g.taps,
+                                        .x_channel = g.x_channel, .y_channel = g.y_channel, .rows = c->rows,
+                                        .n_terms = 1, .weights = {v + begin}, .x = {c->x[0] + x},
+                                        .y = c->y + s * g.y_slot + group * g.units * g.y_channel};
+            if (s > 0 && c->varying[0]) {
+                product.weights[1] = c->theta + begin;
+                product.x[1] = c->x[0] + s * g.x_slot + x;
+                product.n_terms = 2;
+            }
+            if (c->layer->spec.bias)
+                product.bias = v + g.groups * g.units * g.weights + group * g.units;
+            product_of_image(c, &product, &memory, 0);
+        }
+}
+
+/* dx_s = Wᵀ dy_s (+ V_sᵀ dy_0 in the second order) */
+static void backward_input(const infl_layer_call *c, const geometry *g, const scratch *memory, size_t s) {
+    const real *weights[INFL_MAX_TERMS] = {c->theta}, *dy[INFL_MAX_TERMS] = {c->dy + s * g->y_slot, c->dy};
+    size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 ? 2 : 1;
+    if (n_terms == 2)
+        weights[1] = c->tangents + (s - 1) * c->stride;
+    for (size_t group = 0; group < g->groups; group++)
+        for (size_t first = 0; first < g->inputs; first += CHANNELS_AT_ONCE) {
+            size_t m = g->inputs - first < CHANNELS_AT_ONCE ? g->inputs - first : CHANNELS_AT_ONCE, length = m * g->taps;
+            infl_tap_product product = {.m = m, .depth = g->units, .weight_m = g->taps, .weight_depth = length,
+                                        .x_channel = g->y_channel, .y_channel = g->x_channel, .rows = c->rows,
+                                        .n_terms = n_terms, .accumulate = c->accumulate[0],
+                                        .y = c->dx[0] + s * g->x_slot + (group * g->inputs + first) * g->x_channel};
+            for (size_t term = 0; term < n_terms; term++) {
+                /* the weights of these channels stand far apart, and are used for every pixel */
+                real *gathered = memory->gathered + term * g->units * CHANNELS_AT_ONCE * g->taps;
+                for (size_t k = 0; k < g->units; k++)
+                    memcpy(gathered + k * length,
+                           weights[term] + (group * g->units + k) * g->weights + first * g->taps, length * sizeof(real));
+                product.weights[term] = gathered;
+                product.x[term] = dy[term] + group * g->units * g->y_channel;
+            }
+            product_of_image(c, &product, memory, 1);
+        }
+}
+
+/* The pixels that a tap leads to: a rectangle of outputs, and where its first one and the one it reads lie. */
+static infl_pixels pixels_of_tap(const infl_layer_call *c, size_t tap, size_t x_pixel, size_t *x, size_t *y) {
     const infl_window *window = &c->layer->spec.window;
     infl_shape in = c->layer->in_shape[0], out = c->layer->shape;
-    for (size_t group = 0; group < g->groups; group++)
-        for (size_t tap = 0; tap < g->taps; tap++)
-            for (size_t y = 0; y < out.height; y++) {
-                size_t row = tap / window->kernel[1], column = tap % window->kernel[1], from, to;
-                size_t in_row = y * window->stride[0] + row; /* in the padded image */
-                if (in_row < window->padding[0] || in_row >= window->padding[0] + in.height)
-                    continue;
-                infl_window_range(window, 1, column, in.width, out.width, &from, &to);
-                if (from >= to)
-                    continue;
-                tap_run run = {.tap = tap, .output = y * out.width + from, .count = to - from,
-                               .stride = window->stride[1],
-                               .input = (in_row - window->padding[0]) * in.width + from * window->stride[1] + column -
-                                        window->padding[1]};
-                visit(c, g, group, &run, slot);
-            }
+    size_t at[2] = {tap / window->kernel[1], tap % window->kernel[1]}, from[2], to[2];
+    infl_window_range(window, 0, at[0], in.height, out.height, &from[0], &to[0]);
+    infl_window_range(window, 1, at[1], in.width, out.width, &from[1], &to[1]);
+    infl_pixels pixels = {.x_step = {window->stride[0] * in.width * x_pixel, window->stride[1] * x_pixel},
+                          .y_step = {out.width * c->rows, c->rows}};
+    *x = *y = 0;
+    if (from[0] >= to[0] || from[1] >= to[1])
+        return pixels;
+    pixels.count[0] = to[0] - from[0];
+    pixels.count[1] = to[1] - from[1];
+    *y = (from[0] * out.width + from[1]) * c->rows;
+    *x = ((from[0] * window->stride[0] + at[0] - window->padding[0]) * in.width + from[1] * window->stride[1] + at[1] -
+          window->padding[1]) * x_pixel;
+    return pixels;
 }
 
-/* y ← y + W x over the call's slots. */
-static void add_product(const infl_layer_call *c, const geometry *g, size_t group, const tap_run *run, size_t slot) {
-    (void)slot;
-    size_t first = c->first, last = c->x_slots[0] > 1 ? c->last : 1, n = (last - first) * c->rows, count = run->count;
-    const real *w = c->theta + group * g->units * g->weights + run->tap;
-    const real *x = c->x[0] + group * g->inputs * g->x_channel + run->input * g->x_pixel + first * c->rows;
-    real *y = c->y + group * g->units * g->y_channel + run->output * g->y_pixel + first * c->rows;
-    if (run->stride == 1 && n == g->x_pixel && n == g->y_pixel) { /* the pixels of the run are contiguous */
-        n *= count;
-        count = 1;
+typedef void (*sum_pixels)(const infl_pixel_sums *sums);
+
+/* Gradients of the weights of m output channels of a group from `first` on; sums->x and y are the group's. */
+static void sum_over_pixels(const infl_layer_call *c, const geometry *g, const scratch *memory, infl_pixel_sums *sums,
+                            sum_pixels sum) {
+    const infl_window *window = &c->layer->spec.window;
+    const real *x[INFL_MAX_TERMS], *y[INFL_MAX_TERMS];
+    memcpy(x, sums->x, sizeof x);
+    memcpy(y, sums->y, sizeof y);
+    sums->x_entry = memory->x_tap;
+    sums->to_entry = memory->weight_tap;
+    sums->n_entries = 0;
+    /* without padding all taps have the same outputs, so their sums may go together; else those of a tap's channels */
+    int together = window->padding[0] == 0 && window->padding[1] == 0;
+    for (size_t tap = 0; tap < g->taps; tap++) {
+        size_t x_at, y_at;
+        sums->pixels = pixels_of_tap(c, tap, c->rows, &x_at, &y_at);
+        for (size_t i = 0; i < g->inputs; i++) {
+            memory->x_tap[sums->n_entries] = x_at + i * g->x_channel;
+            memory->weight_tap[sums->n_entries++] = i * g->taps + tap;
+        }
+        if (together && tap + 1 < g->taps)
+            continue;
+        for (size_t term = 0; term < sums->n_terms; term++)
+            sums->y[term] = y[term] + y_at;
+        sum(sums);
+        sums->n_entries = 0;
     }
-    for (size_t i = 0; i < count; i++)
-        multiply(g->units, n, g->inputs, w, g->weights, g->taps, x + i * run->stride * g->x_pixel, g->x_channel,
-                 y + i * g->y_pixel, g->y_channel, 1);
 }
 
-/* y_s ← y_s + V_s x_0 */
-static void add_tangent_product(const infl_layer_call *c, const geometry *g, size_t group, const tap_run *run,
-                                size_t slot) {
-    const real *v = c->tangents + (slot - 1) * c->stride + group * g->units * g->weights + run->tap;
-    const real *x = c->x[0] + group * g->inputs * g->x_channel + run->input * g->x_pixel;
-    real *y = c->y + group * g->units * g->y_channel + run->output * g->y_pixel + slot * c->rows;
-    for (size_t i = 0; i < run->count; i++)
-        multiply(g->units, c->rows, g->inputs, v, g->weights, g->taps, x + i * run->stride * g->x_pixel, g->x_channel,
-                 y + i * g->y_pixel, g->y_channel, 1);
-}
-
-static void forward(const infl_layer_call *c) {
-    geometry g = geometry_of(c);
-    size_t pixels = c->layer->shape.height * c->layer->shape.width, bias = g.groups * g.units * g.weights;
-    for (size_t channel = 0; channel < c->layer->shape.channels; channel++)
-        for (size_t pixel = 0; pixel < pixels; pixel++)
-            for (size_t s = c->first; s < c->last; s++) {
-                const real *values = s == 0 ? c->theta : c->tangents + (s - 1) * c->stride;
-                real start = c->layer->spec.bias ? values[bias + channel] : 0;
-                real *restrict y = c->y + channel * g.y_channel + pixel * g.y_pixel + s * c->rows;
-                for (size_t b = 0; b < c->rows; b++)
-                    y[b] = start;
+/* ∂W_s = δ_s x_0ᵀ (+ δ_0 x_sᵀ in the second order): sums over pixels and rows */
+static void backward_weights(const infl_layer_call *c, const geometry *g, const scratch *memory, size_t s,
+                             real *gradient) {
+    size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 && c->varying[0] ? 2 : 1;
+    size_t pixels = c->layer->in_shape[0].height * c->layer->in_shape[0].width, padded = infl_pad_channels(g->inputs);
+    for (size_t group = 0; group < g->groups; group++) {
+        const real *x[INFL_MAX_TERMS], *dy[INFL_MAX_TERMS];
+        for (size_t term = 0; term < INFL_MAX_TERMS; term++) {
+            x[term] = c->x[0] + (term == 0 ? 0 : s) * g->x_slot + group * g->inputs * g->x_channel;
+            dy[term] = c->dy + (term == 0 ? s : 0) * g->y_slot + group * g->units * g->y_channel;
+        }
+        real *to = gradient + group * g->units * g->weights;
+        if (!many_channels(g)) {
+            infl_pixel_sums sums = {.m = g->units, .y_channel = g->y_channel, .rows = c->rows, .n_terms = n_terms,
+                                    .x = {x[0], x[1]}, .y = {dy[0], dy[1]}, .to_m = g->weights, .to = to};
+            sum_over_pixels(c, g, memory, &sums, INFL_REAL(pixel_sums));
+            continue;
+        }
+        for (size_t term = 0; term < n_terms; term++)
+            INFL_REAL(transpose_channels)(x[term], g->inputs, pixels, c->rows, memory->transposed[term]);
+        for (size_t first = 0; first < g->units; first += CHANNELS_AT_ONCE) {
+            size_t m = g->units - first < CHANNELS_AT_ONCE ? g->units - first : CHANNELS_AT_ONCE;
+            for (size_t tap = 0; tap < g->taps; tap++) {
+                size_t x_at, y_at;
+                infl_outer_sums sums = {.m = m, .y_channel = g->y_channel, .channels = g->inputs, .rows = c->rows,
+                                        .n_terms = n_terms, .to = memory->outer + tap * CHANNELS_AT_ONCE * padded};
+                sums.pixels = pixels_of_tap(c, tap, c->rows * padded, &x_at, &y_at);
+                for (size_t term = 0; term < n_terms; term++) {
+                    sums.x[term] = memory->transposed[term] + x_at;
+                    sums.y[term] = dy[term] + first * g->y_channel + y_at;
+                }
+                INFL_REAL(outer_sums)(&sums);
             }
-    if (c->first == 0 || c->x_slots[0] > 1)
-        each_run(c, &g, 0, add_product);
-    for (size_t s = c->first > 1 ? c->first : 1; s < c->last; s++)
-        each_run(c, &g, s, add_tangent_product);
-}
-
-/* dx ← dx + Wᵀ dy over the call's slots. */
-static void add_transposed(const infl_layer_call *c, const geometry *g, size_t group, const tap_run *run, size_t slot) {
-    (void)slot;
-    size_t n = (c->last - c->first) * c->rows, count = run->count;
-    const real *w = c->theta + group * g->units * g->weights + run->tap;
-    const real *dy = c->dy + group * g->units * g->y_channel + run->output * g->y_pixel + c->first * c->rows;
-    real *dx = c->dx[0] + group * g->inputs * g->x_channel + run->input * g->x_pixel + c->first * c->rows;
-    if (run->stride == 1 && n == g->x_pixel && n == g->y_pixel) {
-        n *= count;
-        count = 1;
+            for (size_t k = 0; k < m; k++)
+                for (size_t i = 0; i < g->inputs; i++)
+                    for (size_t tap = 0; tap < g->taps; tap++)
+                        to[(first + k) * g->weights + i * g->taps + tap] =
+                            memory->outer[(tap * CHANNELS_AT_ONCE + k) * padded + i];
+        }
     }
-    for (size_t i = 0; i < count; i++)
-        multiply(g->inputs, n, g->units, w, g->taps, g->weights, dy + i * g->y_pixel, g->y_channel,
-                 dx + i * run->stride * g->x_pixel, g->x_channel, 1);
-}
-
-/* dx_s ← dx_s + V_sᵀ dy_0 */
-static void add_tangent_transposed(const infl_layer_call *c, const geometry *g, size_t group, const tap_run *run,
-                                   size_t slot) {
-    const real *v = c->tangents + (slot - 1) * c->stride + group * g->units * g->weights + run->tap;
-    const real *dy = c->dy + group * g->units * g->y_channel + run->output * g->y_pixel;
-    real *dx = c->dx[0] + group * g->inputs * g->x_channel + run->input * g->x_pixel + slot * c->rows;
-    for (size_t i = 0; i < run->count; i++)
-        multiply(g->inputs, c->rows, g->units, v, g->taps, g->weights, dy + i * g->y_pixel, g->y_channel,
-                 dx + i * run->stride * g->x_pixel, g->x_channel, 1);
-}
-
-/* ∂W_s ← ∂W_s + δ_s x_0ᵀ (+ δ_0 x_sᵀ in the second order) */
-static void add_gradient(const infl_layer_call *c, const geometry *g, size_t group, const tap_run *run, size_t slot) {
-    const real *dy = c->dy + group * g->units * g->y_channel + run->output * g->y_pixel;
-    const real *x = c->x[0] + group * g->inputs * g->x_channel + run->input * g->x_pixel;
-    real *gradient = c->gradient + slot * c->stride + group * g->units * g->weights + run->tap;
-    infl_runs runs = {.count = run->count, .a_step = g->y_pixel, .b_step = run->stride * g->x_pixel,
-                      .c_column = g->taps};
-    INFL_REAL(multiply_runs)(g->units, c->rows, g->inputs, dy + slot * c->rows, g->y_channel, x, g->x_channel, gradient,
-                             g->weights, &runs, 1);
-    if (c->mode == INFL_BACKWARD_SECOND && slot > 0 && c->x_slots[0] > 1)
-        INFL_REAL(multiply_runs)(g->units, c->rows, g->inputs, dy, g->y_channel, x + slot * c->rows, g->x_channel,
-                                 gradient, g->weights, &runs, 1);
 }
 
 static void backward(const infl_layer_call *c) {
-    geometry g = geometry_of(c);
-    size_t pixels = c->layer->shape.height * c->layer->shape.width, bias = g.groups * g.units * g.weights;
-    for (size_t s = c->first; c->gradient != NULL && s < c->last; s++) {
-        real *gradient = c->gradient + s * c->stride;
-        memset(gradient, 0, c->layer->parameters * sizeof *gradient);
-        each_run(c, &g, s, add_gradient);
-        for (size_t i = 0; c->layer->spec.bias && i < c->layer->shape.channels; i++)
-            for (size_t pixel = 0; pixel < pixels; pixel++)
-                gradient[bias + i] +=
-                    INFL_REAL(sum)(c->dy + i * g.y_channel + pixel * g.y_pixel + s * c->rows, c->rows);
+    geometry g = geometry_of(c->layer, c->rows);
+    scratch memory;
+    lay_out(&memory, c->layer, c->rows, c->scratch);
+    size_t bias = g.groups * g.units * g.weights;
+    for (size_t s = c->first; s < c->last; s++) {
+        if (c->dx[0] != NULL)
+            backward_input(c, &g, &memory, s);
+        if (c->gradient == NULL || s < c->first_gradient)
+            continue;
+        real *gradient = c->gradient + (s - c->first_gradient) * c->layer->parameters;
+        backward_weights(c, &g, &memory, s, gradient);
+        for (size_t i = 0; c->layer->spec.bias && i < g.groups * g.units; i++)
+            gradient[bias + i] = INFL_REAL(sum)(c->dy + s * g.y_slot + i * g.y_channel, g.y_channel);
     }
-    if (c->dx[0] == NULL)
-        return;
-    for (size_t i = 0; !c->accumulate[0] && i < c->layer->in_width[0]; i++)
-        memset(c->dx[0] + i * g.x_pixel + c->first * c->rows, 0, (c->last - c->first) * c->rows * sizeof(real));
-    each_run(c, &g, 0, add_transposed);
-    for (size_t s = c->first > 1 ? c->first : 1; c->mode == INFL_BACKWARD_SECOND && s < c->last; s++)
-        each_run(c, &g, s, add_tangent_transposed);
-}
-
-static void add_row_gradient(const infl_layer_call *c, const geometry *g, size_t group, const tap_run *run,
-                             size_t slot) {
-    (void)slot;
-    for (size_t i = 0; i < g->units; i++)
-        for (size_t j = 0; j < g->inputs; j++) {
-            size_t unit = group * g->units + i;
-            real *restrict out = c->gradient + (unit * g->weights + j * g->taps + run->tap) * c->rows;
-            const real *dy = c->dy + unit * g->y_channel + run->output * g->y_pixel;
-            const real *x = c->x[0] + (group * g->inputs + j) * g->x_channel + run->input * g->x_pixel;
-            for (size_t pixel = 0; pixel < run->count; pixel++)
-                for (size_t b = 0; b < c->rows; b++)
-                    out[b] += dy[pixel * g->y_pixel + b] * x[pixel * run->stride * g->x_pixel + b];
-        }
 }
 
 static void row_gradients(const infl_layer_call *c) {
-    geometry g = geometry_of(c);
-    size_t pixels = c->layer->shape.height * c->layer->shape.width, bias = g.groups * g.units * g.weights;
-    memset(c->gradient, 0, c->layer->parameters * c->rows * sizeof(real));
-    each_run(c, &g, 0, add_row_gradient);
-    for (size_t i = 0; c->layer->spec.bias && i < c->layer->shape.channels; i++)
-        for (size_t pixel = 0; pixel < pixels; pixel++) {
-            real *restrict out = c->gradient + (bias + i) * c->rows;
-            const real *restrict dy = c->dy + i * g.y_channel + pixel * g.y_pixel;
+    geometry g = geometry_of(c->layer, c->rows);
+    scratch memory;
+    lay_out(&memory, c->layer, c->rows, c->scratch);
+    real *bias = c->gradient + c->units * g.weights * c->rows;
+    for (size_t unit = c->unit; unit < c->unit + c->units;) {
+        size_t group = unit / g.units, left = c->unit + c->units - unit;
+        size_t m = (group + 1) * g.units - unit < left ? (group + 1) * g.units - unit : left;
+        infl_pixel_sums sums = {.m = m, .y_channel = g.y_channel, .rows = c->rows, .n_terms = 1,
+                                .x = {c->x[0] + group * g.inputs * g.x_channel}, .y = {c->dy + unit * g.y_channel},
+                                .to_m = g.weights * c->rows,
+                                .to = c->gradient + (unit - c->unit) * g.weights * c->rows};
+        sum_over_pixels(c, &g, &memory, &sums, INFL_REAL(pixel_sums_of_rows));
+        unit += m;
+    }
+    for (size_t i = 0; c->layer->spec.bias && i < c->units; i++) {
+        real *restrict out = bias + i * c->rows;
+        const real *restrict dy = c->dy + (c->unit + i) * g.y_channel;
+        memset(out, 0, c->rows * sizeof *out);
+        for (size_t pixel = 0; pixel < g.y_channel; pixel += c->rows)
             for (size_t b = 0; b < c->rows; b++)
-                out[b] += dy[b];
-        }
+                out[b] += dy[pixel + b];
+    }
 }
 
-const infl_layer_kind INFL_REAL(layer_conv2d) = {"conv2d", 1, shape, tensors, forward, backward, row_gradients};
+const infl_layer_kind INFL_REAL(layer_conv2d) = {"conv2d", 1,        shape,         tensors,
+                                                 forward,  backward, row_gradients, scratch_bytes};

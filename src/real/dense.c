@@ -12,6 +12,7 @@ static infl_status shape(infl_layer *layer) {
                          inputs);
     layer->shape = (infl_shape){units, 1, 1};
     layer->parameters = units * inputs + (layer->spec.bias ? units : 0);
+    layer->keeps_input = 1;
     return INFL_OK;
 }
 
@@ -26,64 +27,58 @@ static size_t tensors(const infl_layer *layer, infl_layer_tensor *tensors) {
     return 2;
 }
 
-static void add_bias(const infl_layer_call *c, const real *bias, size_t slot) {
-    for (size_t i = 0; i < c->layer->width; i++) {
-        real *y = c->y + (i * c->slots + slot) * c->rows;
+static void add_bias(const infl_layer_call *c, const real *bias, real *y) {
+    for (size_t i = 0; i < c->layer->width; i++)
         for (size_t b = 0; b < c->rows; b++)
-            y[b] += bias[i];
-    }
+            y[i * c->rows + b] += bias[i];
 }
 
+/* ẏ = W ẋ + V x + ḃ for each slot */
 static void forward(const infl_layer_call *c) {
-    size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows;
-    size_t x_row = c->x_slots[0] * rows, y_row = c->slots * rows, bias = units * inputs;
-    int varying = c->x_slots[0] > 1;
-    /* W·[x ẋ₁ … ẋ_k] in one product where the input has tangents */
-    size_t last = varying ? c->last : c->first == 0 ? 1 : 0;
-    if (last > c->first)
-        multiply(units, (last - c->first) * rows, inputs, c->theta, inputs, 1, c->x[0] + c->first * rows, x_row,
-                 c->y + c->first * rows, y_row, 0);
-    if (c->first == 0 && c->layer->spec.bias)
-        add_bias(c, c->theta + bias, 0);
-    for (size_t s = c->first > 1 ? c->first : 1; s < c->last; s++) {
-        const real *tangent = c->tangents + (s - 1) * c->stride;
-        multiply(units, rows, inputs, tangent, inputs, 1, c->x[0], x_row, c->y + s * rows, y_row, varying);
+    size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows, bias = units * inputs;
+    for (size_t s = c->first; s < c->last; s++) {
+        const real *v = s == 0 ? c->theta : c->tangents + (s - 1) * c->stride;
+        real *y = c->y + s * units * rows;
+        int two = s > 0 && c->varying[0];
+        if (two)
+            multiply(units, rows, inputs, c->theta, inputs, 1, c->x[0] + s * inputs * rows, rows, y, rows, 0);
+        multiply(units, rows, inputs, v, inputs, 1, c->x[0], rows, y, rows, two);
         if (c->layer->spec.bias)
-            add_bias(c, tangent + bias, s);
+            add_bias(c, v + bias, y);
     }
 }
 
 static void backward(const infl_layer_call *c) {
-    size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows;
-    size_t x_row = c->x_slots[0] * rows, y_row = c->slots * rows, bias = units * inputs;
-    int second = c->mode == INFL_BACKWARD_SECOND;
-    for (size_t s = c->first; c->gradient != NULL && s < c->last; s++) {
-        real *gradient = c->gradient + s * c->stride;
-        multiply_transposed(units, rows, inputs, c->dy + s * rows, y_row, c->x[0], x_row, gradient, inputs, 0);
-        if (second && s > 0 && c->x_slots[0] > 1)
-            multiply_transposed(units, rows, inputs, c->dy, y_row, c->x[0] + s * rows, x_row, gradient, inputs, 1);
-        if (c->layer->spec.bias)
-            for (size_t i = 0; i < units; i++)
-                gradient[bias + i] = INFL_REAL(sum)(c->dy + i * y_row + s * rows, rows);
+    size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows, bias = units * inputs;
+    for (size_t s = c->first; s < c->last; s++) {
+        const real *dy = c->dy + s * units * rows;
+        int tangent = c->mode == INFL_BACKWARD_SECOND && s > 0;
+        if (c->gradient != NULL && s >= c->first_gradient) {
+            real *gradient = c->gradient + (s - c->first_gradient) * c->layer->parameters;
+            multiply_transposed(units, rows, inputs, dy, rows, c->x[0], rows, gradient, inputs, 0);
+            if (tangent && c->varying[0])
+                multiply_transposed(units, rows, inputs, c->dy, rows, c->x[0] + s * inputs * rows, rows, gradient,
+                                    inputs, 1);
+            for (size_t i = 0; c->layer->spec.bias && i < units; i++)
+                gradient[bias + i] = INFL_REAL(sum)(dy + i * rows, rows);
+        }
+        if (c->dx[0] == NULL)
+            continue;
+        real *dx = c->dx[0] + s * inputs * rows;
+        multiply(inputs, rows, units, c->theta, 1, inputs, dy, rows, dx, rows, c->accumulate[0]);
+        if (tangent)
+            multiply(inputs, rows, units, c->tangents + (s - 1) * c->stride, 1, inputs, c->dy, rows, dx, rows, 1);
     }
-    if (c->dx[0] == NULL)
-        return;
-    multiply(inputs, (c->last - c->first) * rows, units, c->theta, 1, inputs, c->dy + c->first * rows, y_row,
-             c->dx[0] + c->first * rows, x_row, c->accumulate[0]);
-    if (second)
-        for (size_t s = c->first > 1 ? c->first : 1; s < c->last; s++)
-            multiply(inputs, rows, units, c->tangents + (s - 1) * c->stride, 1, inputs, c->dy, y_row,
-                     c->dx[0] + s * rows, x_row, 1);
 }
 
 static void row_gradients(const infl_layer_call *c) {
-    size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows;
-    real *weight = c->gradient, *bias = c->gradient + units * inputs * rows;
-    for (size_t i = 0; i < units; i++) {
-        const real *dy = c->dy + i * c->slots * rows;
+    size_t inputs = c->layer->in_width[0], rows = c->rows;
+    real *bias = c->gradient + c->units * inputs * rows;
+    for (size_t i = 0; i < c->units; i++) {
+        const real *restrict dy = c->dy + (c->unit + i) * rows;
         for (size_t j = 0; j < inputs; j++) {
-            const real *x = c->x[0] + j * c->x_slots[0] * rows;
-            real *out = weight + (i * inputs + j) * rows;
+            const real *restrict x = c->x[0] + j * rows;
+            real *restrict out = c->gradient + (i * inputs + j) * rows;
             for (size_t b = 0; b < rows; b++)
                 out[b] = dy[b] * x[b];
         }
@@ -92,4 +87,5 @@ static void row_gradients(const infl_layer_call *c) {
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_dense) = {"dense", 1, shape, tensors, forward, backward, row_gradients};
+const infl_layer_kind INFL_REAL(layer_dense) = {"dense",  1,        shape,         tensors,
+                                                forward,  backward, row_gradients, NULL};

@@ -9,13 +9,13 @@
 typedef struct infl_layer_call {
     const infl_layer *layer;
     size_t rows;        /* B, padded */
-    size_t slots;       /* S of the layer's own arrays */
     size_t first, last; /* slots to compute */
+    void *scratch;      /* as much as the kind asks for, aligned */
     const real *theta;
     const real *tangents; /* slot s ≥ 1: tangents + (s−1)·stride */
     size_t stride;        /* p */
     const real *x[INFL_MAX_INPUTS];
-    size_t x_slots[INFL_MAX_INPUTS]; /* S of an input's array; 1: it has no tangents */
+    int varying[INFL_MAX_INPUTS]; /* whether the input has tangents */
     real *y;
     real *aux; /* layer->aux×B */
     /* backward only */
@@ -23,8 +23,11 @@ typedef struct infl_layer_call {
     const real *dy;
     real *dx[INFL_MAX_INPUTS];        /* NULL: not wanted */
     int accumulate[INFL_MAX_INPUTS];  /* add to dx instead of overwriting it */
-    real *gradient;                   /* slot s: gradient + s·stride, overwritten; NULL: not wanted.
-                                         row_gradients: parameters×B */
+    size_t first_gradient;            /* of which slots the gradient is wanted: these .. last−1 */
+    real *gradient;                   /* slot s: gradient + (s − first_gradient)·parameters, overwritten; NULL: not
+                                         wanted */
+    size_t unit, units;               /* row_gradients: of these entries of every tensor's first dimension; gradient is
+                                         then tensor after tensor, each (its share of units)×B */
 } infl_layer_call;
 
 extern const infl_layer_kind INFL_REAL(layer_dense), INFL_REAL(layer_activation), INFL_REAL(layer_add),

@@ -5,7 +5,7 @@
 #include "../network.h"
 #include "math.h"
 
-#define ROW(array, output, slot) ((array) + ((output) * c->slots + (slot)) * c->rows)
+#define ROW(array, output, slot) ((array) + ((slot) * c->outputs + (output)) * c->rows)
 
 static void cross_entropy(const infl_loss_call *c) {
     /*

@@ -12,11 +12,10 @@ typedef struct infl_loss_call {
     size_t outputs; /* C */
     size_t rows;    /* B, padded */
     size_t valid;   /* rows that count */
-    size_t slots;
     real temperature;
-    const real *f;       /* C×S×B */
+    const real *f;       /* S×C×B */
     const real *targets; /* class losses: B class indices; else C×B */
-    real *cotangent;     /* C×S×B */
+    real *cotangent;     /* S×C×B */
     real *curvature;     /* C×B */
     double *losses;      /* `valid` numbers, or NULL */
 } infl_loss_call;

@@ -4,13 +4,13 @@
 #include <math.h>
 
 #include "../memory.h"
+#include "../plan.h"
+#include "kernels.h"
 #include "layer.h"
 #include "loss.h"
 
-/* A node's arrays; S is 1 where the node does not vary. */
 typedef struct node_arrays {
     real *value, *cotangent, *aux;
-    size_t slots;
 } node_arrays;
 
 struct infl_workspace {
@@ -18,9 +18,10 @@ struct infl_workspace {
     size_t rows, valid; /* of the chunk loaded: padded, and real */
     node_arrays *nodes;
     real *targets, *curvature;
-    real *tangents;      /* k×p */
-    real *gradients;     /* S×p */
-    real *row_gradients; /* (the largest layer's parameters)×B, or NULL */
+    real *gradients;     /* slots × the largest layer's parameters */
+    real *row_gradients; /* some units' parameters × B, or NULL */
+    real *row_products;  /* vectors × B */
+    void *scratch;
 };
 
 static const infl_layer_kind layer_input = {.name = "input"};
@@ -51,42 +52,36 @@ static void *take(arena *from, size_t a, size_t b, size_t c, size_t size) {
     return from->base == NULL ? NULL : from->base + at;
 }
 
-static void lay_out(arena *from, infl_workspace *w, const infl_network *network, size_t rows, size_t k,
-                    int row_gradients) {
-    size_t padded = infl_pad_rows(rows), slots = 1 + k, largest = 0;
+static void lay_out(arena *from, infl_workspace *w, const infl_network *network, const infl_plan *plan) {
+    size_t rows = plan->pass.rows;
     *w = (infl_workspace){.network = network};
     w->nodes = take(from, 1, 1, network->n_layers, sizeof *w->nodes);
-    for (size_t i = 0; i < network->n_layers; i++) {
-        const infl_layer *layer = &network->layers[i];
-        node_arrays node = {.slots = layer->varying ? slots : 1};
-        node.value = take(from, layer->width, node.slots, padded, sizeof(real));
-        if (layer->varying)
-            node.cotangent = take(from, layer->width, slots, padded, sizeof(real));
-        node.aux = take(from, layer->aux, 1, padded, sizeof(real));
-        if (w->nodes != NULL)
-            w->nodes[i] = node;
-        largest = layer->parameters > largest ? layer->parameters : largest;
-    }
-    w->targets = take(from, network->n_outputs, 1, padded, sizeof(real));
-    w->curvature = take(from, network->n_outputs, 1, padded, sizeof(real));
-    w->tangents = take(from, k, 1, network->n_parameters, sizeof(real));
-    w->gradients = take(from, slots, 1, network->n_parameters, sizeof(real));
-    if (row_gradients)
-        w->row_gradients = take(from, largest, 1, padded, sizeof(real));
+    real *arrays = take(from, plan->numbers, 1, rows, sizeof(real));
+    for (size_t i = 0; w->nodes != NULL && i < network->n_layers; i++)
+        w->nodes[i] = (node_arrays){.value = arrays + plan->node[i].value * rows,
+                                    .cotangent = arrays + plan->node[i].cotangent * rows,
+                                    .aux = arrays + plan->node[i].aux * rows};
+    w->targets = take(from, network->n_outputs, 1, rows, sizeof(real));
+    w->curvature = take(from, network->n_outputs, 1, rows, sizeof(real));
+    w->gradients = take(from, plan->pass.cotangents, 1, plan->gradient, sizeof(real));
+    if (plan->pass.row_gradients)
+        w->row_gradients = take(from, plan->row_gradient, 1, rows, sizeof(real));
+    w->row_products = take(from, plan->pass.products, 1, rows, sizeof(real));
+    w->scratch = take(from, plan->scratch, 1, 1, 1);
 }
 
-static size_t workspace_bytes(const infl_network *network, size_t rows, size_t k, int row_gradients) {
-    arena counter = {NULL, sizeof(infl_workspace)};
-    counter.used = (counter.used + 63) / 64 * 64;
+static size_t workspace_bytes(const infl_network *network, const infl_plan *plan) {
+    arena counter = {NULL, 0};
+    take(&counter, 1, 1, 1, sizeof(infl_workspace));
     infl_workspace counted;
-    lay_out(&counter, &counted, network, rows, k, row_gradients);
+    lay_out(&counter, &counted, network, plan);
     return counter.used;
 }
 
-static void workspace_init(infl_workspace *w, const infl_network *network, size_t rows, size_t k, int row_gradients) {
+static void workspace_init(infl_workspace *w, const infl_network *network, const infl_plan *plan) {
     arena block = {(char *)w, 0};
     take(&block, 1, 1, 1, sizeof *w);
-    lay_out(&block, w, network, rows, k, row_gradients);
+    lay_out(&block, w, network, plan);
 }
 
 static node_arrays *output_node(const infl_workspace *w) { return &w->nodes[w->network->n_layers - 1]; }
@@ -133,47 +128,36 @@ static void to_double(double *to, const void *from, size_t n) {
         to[i] = (double)((const real *)from)[i];
 }
 
-static void add_to_double(double *to, const void *from, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        to[i] += (double)((const real *)from)[i];
-}
-
-static void load_tangents(infl_workspace *w, const double *vectors, size_t k) {
-    from_double(w->tangents, vectors, k * w->network->n_parameters);
-}
-
 /* What forward, backward and row gradients of one layer have in common. */
-static infl_layer_call layer_call(const infl_workspace *w, size_t index, const void *theta) {
+static infl_layer_call layer_call(const infl_workspace *w, size_t index, const infl_point *at) {
     const infl_layer *layer = &w->network->layers[index];
     infl_layer_call call = {
         .layer = layer,
         .rows = w->rows,
-        .slots = w->nodes[index].slots,
-        .theta = (const real *)theta + layer->offset,
-        .tangents = w->tangents == NULL ? NULL : w->tangents + layer->offset,
+        .theta = (const real *)at->theta + layer->offset,
+        .tangents = at->tangents == NULL ? NULL : (const real *)at->tangents + layer->offset,
         .stride = w->network->n_parameters,
         .y = w->nodes[index].value,
         .dy = w->nodes[index].cotangent,
         .aux = w->nodes[index].aux,
+        .scratch = w->scratch,
     };
     for (size_t i = 0; i < layer->n_inputs; i++) {
         size_t input = (size_t)layer->spec.inputs[i];
         call.x[i] = w->nodes[input].value;
-        call.x_slots[i] = w->nodes[input].slots;
-        if (w->network->layers[input].varying)
+        call.varying[i] = w->network->layers[input].varying;
+        if (call.varying[i])
             call.dx[i] = w->nodes[input].cotangent;
         call.accumulate[i] = !layer->first_use[i];
     }
     return call;
 }
 
-static void forward(infl_workspace *w, const void *theta, size_t slots, size_t first, size_t last) {
-    for (size_t i = 0; i < w->network->n_layers; i++)
-        w->nodes[i].slots = w->network->layers[i].varying ? slots : 1;
+static void forward(infl_workspace *w, const infl_point *at, size_t first, size_t last) {
     for (size_t i = 1; i < w->network->n_layers; i++) {
-        infl_layer_call call = layer_call(w, i, theta);
+        infl_layer_call call = layer_call(w, i, at);
         call.first = first;
-        call.last = last < call.slots ? last : call.slots;
+        call.last = w->network->layers[i].varying || last == 0 ? last : 1;
         if (call.first < call.last)
             kinds[w->network->layers[i].spec.kind]->forward(&call);
     }
@@ -184,12 +168,12 @@ static void outputs(const infl_workspace *w, size_t slot, double *out) {
     size_t width = w->network->n_outputs;
     for (size_t b = 0; b < w->valid; b++)
         for (size_t j = 0; j < width; j++)
-            out[b * width + j] = (double)node->value[(j * node->slots + slot) * w->rows + b];
+            out[b * width + j] = (double)node->value[(slot * width + j) * w->rows + b];
 }
 
 static infl_loss_call loss_call(const infl_workspace *w, const infl_loss *loss) {
     const node_arrays *node = output_node(w);
-    return (infl_loss_call){.outputs = w->network->n_outputs, .rows = w->rows, .valid = w->valid, .slots = node->slots,
+    return (infl_loss_call){.outputs = w->network->n_outputs, .rows = w->rows, .valid = w->valid,
                             .temperature = (real)loss->temperature, .f = node->value, .targets = w->targets,
                             .cotangent = node->cotangent, .curvature = w->curvature};
 }
@@ -205,8 +189,8 @@ static void directional(const infl_workspace *w, size_t slot, real *restrict out
     const node_arrays *node = output_node(w);
     memset(out, 0, w->rows * sizeof *out);
     for (size_t j = 0; j < w->network->n_outputs; j++) {
-        const real *restrict g = node->cotangent + j * node->slots * w->rows;
-        const real *restrict f = node->value + (j * node->slots + slot) * w->rows;
+        const real *restrict g = node->cotangent + j * w->rows;
+        const real *restrict f = node->value + (slot * w->network->n_outputs + j) * w->rows;
         for (size_t b = 0; b < w->rows; b++)
             out[b] += g[b] * f[b];
     }
@@ -216,8 +200,8 @@ static void directional(const infl_workspace *w, size_t slot, real *restrict out
 static void scale_cotangent(infl_workspace *w, size_t slot, const real *restrict factor) {
     const node_arrays *node = output_node(w);
     for (size_t j = 0; j < w->network->n_outputs; j++) {
-        const real *g = node->cotangent + j * node->slots * w->rows;
-        real *to = node->cotangent + (j * node->slots + slot) * w->rows;
+        const real *g = node->cotangent + j * w->rows;
+        real *to = node->cotangent + (slot * w->network->n_outputs + j) * w->rows;
         for (size_t b = 0; b < w->rows; b++)
             to[b] = factor[b] * g[b];
     }
@@ -250,53 +234,118 @@ static void seed_cotangents(infl_workspace *w, const double *cotangents, size_t 
     for (size_t s = 0; s < k; s++)
         for (size_t j = 0; j < width; j++)
             for (size_t b = 0; b < w->rows; b++)
-                node->cotangent[(j * node->slots + s) * w->rows + b] =
+                node->cotangent[(s * width + j) * w->rows + b] =
                     b < w->valid ? (real)cotangents[(s * stride + b) * width + j] : 0;
 }
 
-static void row_products(const infl_workspace *w, size_t k, double *out, size_t stride) {
-    for (size_t s = 1; s <= k; s++) {
-        directional(w, s, w->curvature);
-        for (size_t b = 0; b < w->valid; b++)
-            out[b * stride + s - 1] = (double)w->curvature[b];
+static void add_to_sums(const infl_workspace *w, const infl_layer *layer, size_t last, const infl_gradient_sums *to) {
+    for (size_t s = to->first; s < last; s++) {
+        const real *restrict gradient = w->gradients + (s - to->first) * layer->parameters;
+        double *restrict sums = to->sums + (s - to->first) * w->network->n_parameters + layer->offset;
+        if (to->add)
+            for (size_t i = 0; i < layer->parameters; i++)
+                sums[i] += (double)gradient[i];
+        else
+            for (size_t i = 0; i < layer->parameters; i++)
+                sums[i] = (double)gradient[i];
     }
 }
 
-static void backward(infl_workspace *w, const void *theta, infl_backward_mode mode, size_t first, size_t last) {
-    for (size_t i = w->network->n_layers; i-- > 1;) {
-        if (!w->network->layers[i].varying)
-            continue;
-        infl_layer_call call = layer_call(w, i, theta);
-        call.first = first;
-        call.last = last;
-        call.mode = mode;
-        call.gradient = w->gradients + w->network->layers[i].offset;
-        kinds[w->network->layers[i].spec.kind]->backward(&call);
-    }
-}
-
-static const void *gradient(const infl_workspace *w, size_t slot) {
-    return w->gradients + slot * w->network->n_parameters;
-}
-
-static void row_gradients(infl_workspace *w, const void *theta, double *out) {
-    size_t p = w->network->n_parameters;
+static void backward(infl_workspace *w, const infl_point *at, infl_backward_mode mode, size_t first, size_t last,
+                     const infl_gradient_sums *sums) {
     for (size_t i = w->network->n_layers; i-- > 1;) {
         const infl_layer *layer = &w->network->layers[i];
         if (!layer->varying)
             continue;
-        infl_layer_call call = layer_call(w, i, theta);
+        infl_layer_call call = layer_call(w, i, at);
+        call.first = first;
+        call.last = last;
+        call.mode = mode;
+        call.first_gradient = sums->first;
+        call.gradient = layer->parameters > 0 ? w->gradients : NULL;
+        kinds[layer->spec.kind]->backward(&call);
+        if (layer->parameters > 0)
+            add_to_sums(w, layer, last, sums);
+    }
+}
+
+/* What is done with the gradients of single rows, `units` units of a layer's tensor from `unit` on: `length` numbers × B,
+ * those of the parameters from `offset` on. */
+typedef struct row_sink {
+    void (*take)(const infl_workspace *w, const struct row_sink *sink, size_t offset, size_t length, const real *values);
+    const infl_point *at;
+    double *out;
+    size_t stride, k;
+} row_sink;
+
+static void each_row_gradient(infl_workspace *w, const infl_point *at, const row_sink *sink) {
+    for (size_t i = w->network->n_layers; i-- > 1;) {
+        const infl_layer *layer = &w->network->layers[i];
+        const infl_layer_kind *kind = kinds[layer->spec.kind];
+        if (!layer->varying)
+            continue;
+        infl_layer_call call = layer_call(w, i, at);
         call.last = 1;
         call.mode = INFL_BACKWARD_FIRST;
-        kinds[layer->spec.kind]->backward(&call);
+        kind->backward(&call);
         if (layer->parameters == 0)
             continue;
+        infl_layer_tensor tensors[INFL_MAX_TENSORS];
+        size_t n_tensors = kind->tensors(layer, tensors), all, at_once = infl_plan_units(layer, kind, &all);
         call.gradient = w->row_gradients;
-        kinds[layer->spec.kind]->row_gradients(&call);
-        for (size_t b = 0; b < w->valid; b++)
-            for (size_t j = 0; j < layer->parameters; j++)
-                out[b * p + layer->offset + j] = (double)w->row_gradients[j * w->rows + b];
+        for (call.unit = 0; call.unit < all; call.unit += call.units) {
+            call.units = all - call.unit < at_once ? all - call.unit : at_once;
+            kind->row_gradients(&call);
+            const real *values = w->row_gradients;
+            for (size_t t = 0; t < n_tensors; t++) {
+                size_t share = tensors[t].length / all, length = share * call.units;
+                sink->take(w, sink, layer->offset + tensors[t].offset + call.unit * share, length, values);
+                values += length * w->rows;
+            }
+        }
     }
+}
+
+static void take_gradients(const infl_workspace *w, const row_sink *sink, size_t offset, size_t length,
+                           const real *values) {
+    for (size_t b = 0; b < w->valid; b++)
+        for (size_t j = 0; j < length; j++)
+            sink->out[b * sink->stride + offset + j] = (double)values[j * w->rows + b];
+}
+
+static void row_gradients(infl_workspace *w, const infl_point *at, double *out, size_t stride) {
+    row_sink sink = {.take = take_gradients, .at = at, .out = out, .stride = stride};
+    each_row_gradient(w, at, &sink);
+}
+
+static void take_products(const infl_workspace *w, const row_sink *sink, size_t offset, size_t length,
+                          const real *values) {
+    INFL_REAL(multiply)(sink->k, w->rows, length, (const real *)sink->at->tangents + offset, w->network->n_parameters, 1,
+                        values, w->rows, w->row_products, w->rows, 0);
+    for (size_t b = 0; b < w->valid; b++)
+        for (size_t s = 0; s < sink->k; s++)
+            sink->out[b * sink->stride + s] += (double)w->row_products[s * w->rows + b];
+}
+
+static void row_products(infl_workspace *w, const infl_point *at, size_t k, double *out, size_t stride) {
+    row_sink sink = {.take = take_products, .at = at, .out = out, .stride = stride, .k = k};
+    for (size_t b = 0; b < w->valid; b++)
+        memset(out + b * stride, 0, k * sizeof *out);
+    each_row_gradient(w, at, &sink);
+}
+
+static void take_squares(const infl_workspace *w, const row_sink *sink, size_t offset, size_t length,
+                         const real *values) {
+    (void)offset;
+    for (size_t j = 0; j < length; j++)
+        for (size_t b = 0; b < w->valid; b++)
+            sink->out[b] += (double)values[j * w->rows + b] * (double)values[j * w->rows + b];
+}
+
+static void row_norms(infl_workspace *w, const infl_point *at, double *squares) {
+    row_sink sink = {.take = take_squares, .at = at, .out = squares};
+    memset(squares, 0, w->valid * sizeof *squares);
+    each_row_gradient(w, at, &sink);
 }
 
 static infl_status loss_of_row(const infl_loss *loss, const double *f, size_t n, const double *target, double *value,
@@ -319,13 +368,13 @@ static infl_status loss_of_row(const infl_loss *loss, const double *f, size_t n,
         }
     }
     double loss_value;
-    infl_loss_call call = {.outputs = n, .rows = ROWS, .valid = 1, .slots = slots,
+    infl_loss_call call = {.outputs = n, .rows = ROWS, .valid = 1,
                            .temperature = (real)loss->temperature, .f = arrays[0], .cotangent = arrays[1],
                            .curvature = arrays[2], .targets = arrays[3], .losses = &loss_value};
     for (size_t j = 0; j < n; j++) {
-        arrays[0][j * slots * ROWS] = (real)f[j];
+        arrays[0][j * ROWS] = (real)f[j];
         if (hessian != NULL)
-            arrays[0][(j * slots + 1 + j) * ROWS] = 1;
+            arrays[0][((1 + j) * n + j) * ROWS] = 1;
     }
     for (size_t j = 0; j < targets; j++)
         arrays[3][j * ROWS] = (real)target[j];
@@ -342,10 +391,10 @@ static infl_status loss_of_row(const infl_loss *loss, const double *f, size_t n,
     if (value != NULL)
         *value = loss_value;
     for (size_t j = 0; gradient_out != NULL && j < n; j++)
-        gradient_out[j] = (double)arrays[1][j * slots * ROWS];
+        gradient_out[j] = (double)arrays[1][j * ROWS];
     for (size_t i = 0; hessian != NULL && i < n; i++)
         for (size_t j = 0; j < n; j++)
-            hessian[i * n + j] = (double)arrays[1][(i * slots + 1 + j) * ROWS];
+            hessian[i * n + j] = (double)arrays[1][((1 + j) * n + i) * ROWS];
     infl_release(block.base);
     return INFL_OK;
 }
@@ -357,20 +406,19 @@ const infl_engine INFL_REAL(engine) = {
     .kinds = kinds,
     .from_double = from_double,
     .to_double = to_double,
-    .add_to_double = add_to_double,
+    .padded_rows = infl_pad_rows,
     .workspace_bytes = workspace_bytes,
     .workspace_init = workspace_init,
     .load = load_chunk,
-    .load_tangents = load_tangents,
     .forward = forward,
     .outputs = outputs,
     .loss = evaluate_loss,
     .seed_curvature = seed_curvature,
     .seed_weights = seed_weights,
     .seed_cotangents = seed_cotangents,
-    .row_products = row_products,
     .backward = backward,
-    .gradient = gradient,
     .row_gradients = row_gradients,
+    .row_products = row_products,
+    .row_norms = row_norms,
     .loss_of_row = loss_of_row,
 };

@@ -43,16 +43,29 @@ static void each_tap(const infl_layer_call *c, visit_tap visit) {
     }
 }
 
+static const real *input_pixel(const infl_layer_call *c, size_t slot, size_t pixel) {
+    return c->x[0] + (slot * c->layer->in_width[0] + pixel) * c->rows;
+}
+
+static real *output_pixel(const infl_layer_call *c, real *array, size_t slot, size_t pixel) {
+    return array + (slot * c->layer->width + pixel) * c->rows;
+}
+
+static real *input_cotangent(const infl_layer_call *c, size_t slot, size_t pixel) {
+    return c->dx[0] + (slot * c->layer->in_width[0] + pixel) * c->rows;
+}
+
 /* dx of the call's slots ← 0 unless it is added to */
 static void clear(const infl_layer_call *c) {
-    for (size_t i = 0; !c->accumulate[0] && i < c->layer->in_width[0]; i++)
-        memset(c->dx[0] + (i * c->x_slots[0] + c->first) * c->rows, 0, (c->last - c->first) * c->rows * sizeof(real));
+    if (!c->accumulate[0])
+        memset(input_cotangent(c, c->first, 0), 0,
+               (c->last - c->first) * c->layer->in_width[0] * c->rows * sizeof(real));
 }
 
 static void take_largest(const infl_layer_call *c, size_t output, size_t input, size_t tap, int first) {
     real *restrict which = c->aux + output * c->rows;
-    const real *restrict x = c->x[0] + input * c->x_slots[0] * c->rows;
-    real *restrict y = c->y + output * c->slots * c->rows;
+    const real *restrict x = input_pixel(c, 0, input);
+    real *restrict y = output_pixel(c, c->y, 0, output);
     for (size_t b = 0; b < c->rows; b++) {
         int larger = first || !(x[b] <= y[b]); /* NaN wins */
         which[b] = larger ? (real)tap : which[b];
@@ -64,8 +77,8 @@ static void follow_largest(const infl_layer_call *c, size_t output, size_t input
     (void)first;
     const real *restrict which = c->aux + output * c->rows;
     for (size_t s = c->first > 1 ? c->first : 1; s < c->last; s++) {
-        const real *restrict x = c->x[0] + (input * c->x_slots[0] + s) * c->rows;
-        real *restrict y = c->y + (output * c->slots + s) * c->rows;
+        const real *restrict x = input_pixel(c, s, input);
+        real *restrict y = output_pixel(c, c->y, s, output);
         for (size_t b = 0; b < c->rows; b++)
             y[b] = which[b] == (real)tap ? x[b] : y[b];
     }
@@ -74,7 +87,7 @@ static void follow_largest(const infl_layer_call *c, size_t output, size_t input
 static void forward_largest(const infl_layer_call *c) {
     if (c->first == 0)
         each_tap(c, take_largest);
-    if (c->x_slots[0] > 1 && c->last > 1)
+    if (c->last > 1)
         each_tap(c, follow_largest);
 }
 
@@ -82,8 +95,8 @@ static void return_largest(const infl_layer_call *c, size_t output, size_t input
     (void)first;
     const real *restrict which = c->aux + output * c->rows;
     for (size_t s = c->first; s < c->last; s++) {
-        const real *restrict dy = c->dy + (output * c->slots + s) * c->rows;
-        real *restrict dx = c->dx[0] + (input * c->x_slots[0] + s) * c->rows;
+        const real *restrict dy = output_pixel(c, (real *)c->dy, s, output);
+        real *restrict dx = input_cotangent(c, s, input);
         for (size_t b = 0; b < c->rows; b++)
             dx[b] += which[b] == (real)tap ? dy[b] : 0;
     }
@@ -103,10 +116,9 @@ static real share(const infl_layer_call *c) {
 static void add_share(const infl_layer_call *c, size_t output, size_t input, size_t tap, int first) {
     (void)tap;
     real part = share(c);
-    size_t last = c->x_slots[0] > 1 ? c->last : 1;
-    for (size_t s = c->first; s < last; s++) {
-        const real *restrict x = c->x[0] + (input * c->x_slots[0] + s) * c->rows;
-        real *restrict y = c->y + (output * c->slots + s) * c->rows;
+    for (size_t s = c->first; s < c->last; s++) {
+        const real *restrict x = input_pixel(c, s, input);
+        real *restrict y = output_pixel(c, c->y, s, output);
         for (size_t b = 0; b < c->rows; b++)
             y[b] = (first ? 0 : y[b]) + part * x[b];
     }
@@ -118,8 +130,8 @@ static void return_share(const infl_layer_call *c, size_t output, size_t input, 
     (void)tap, (void)first;
     real part = share(c);
     for (size_t s = c->first; s < c->last; s++) {
-        const real *restrict dy = c->dy + (output * c->slots + s) * c->rows;
-        real *restrict dx = c->dx[0] + (input * c->x_slots[0] + s) * c->rows;
+        const real *restrict dy = output_pixel(c, (real *)c->dy, s, output);
+        real *restrict dx = input_cotangent(c, s, input);
         for (size_t b = 0; b < c->rows; b++)
             dx[b] += part * dy[b];
     }
@@ -133,6 +145,6 @@ static void backward_average(const infl_layer_call *c) {
 }
 
 const infl_layer_kind INFL_REAL(layer_max_pool) = {"max_pool2d", 1, shape_of_largest, NULL, forward_largest,
-                                                   backward_largest, NULL};
+                                                   backward_largest, NULL, NULL};
 const infl_layer_kind INFL_REAL(layer_average_pool) = {"average_pool2d", 1, shape, NULL, forward_average,
-                                                       backward_average, NULL};
+                                                       backward_average, NULL, NULL};

@@ -9,10 +9,12 @@
 #if defined(INFL_REAL_F32)
 typedef float real;
 typedef uint32_t real_bits;
+#define INFL_REAL_BYTES 4
 #define INFL_PRECISION_NAME f32
 #elif defined(INFL_REAL_F64)
 typedef double real;
 typedef uint64_t real_bits;
+#define INFL_REAL_BYTES 8
 #define INFL_PRECISION_NAME f64
 #else
 #error "compile with INFL_REAL_F32 or INFL_REAL_F64"

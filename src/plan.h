@@ -1,0 +1,38 @@
+/*
+ * Where the arrays of a pass through a network lie in its workspace: arrays that are never alive at the same time share
+ * memory. An array's place and size are counted in numbers a row of the chunk.
+ */
+#ifndef INFL_PLAN_H
+#define INFL_PLAN_H
+
+#include "network.h"
+
+/* What is asked of a pass. */
+typedef struct infl_pass {
+    size_t rows;       /* at most, in a chunk */
+    size_t values;     /* slots at most: 1 + k with tangents */
+    size_t cotangents; /* likewise; 0: no backward pass follows */
+    int keep;          /* after it, slot 0 of everything is still there for passes of other tangents */
+    int row_gradients; /* gradients of single rows are asked for */
+    size_t products;   /* and their products with so many vectors */
+} infl_pass;
+
+typedef struct infl_plan {
+    infl_pass pass;
+    size_t numbers;  /* of all arrays together, a row */
+    size_t gradient; /* parameters of the largest layer */
+    size_t row_gradient; /* of those units of a layer that are formed at once */
+    size_t scratch;  /* bytes, for the kernels */
+    struct {
+        size_t value, cotangent, aux; /* where they begin */
+    } node[];
+} infl_plan;
+
+infl_status infl_plan_create(infl_plan **out, const infl_network *network, const infl_engine *engine,
+                             const infl_pass *pass);
+void infl_plan_destroy(infl_plan *plan);
+
+/* The units of a layer whose gradients of single rows are formed at once; every tensor's first dimension is the units. */
+size_t infl_plan_units(const infl_layer *layer, const infl_layer_kind *kind, size_t *all_units);
+
+#endif

@@ -1,0 +1,328 @@
+#include "convolve.h"
+
+static inline vector load(const real *p) { return *(const vector *)p; }
+static inline void store(real *p, vector v) { *(vector *)p = v; }
+static inline vector broadcast(real x) { return x - (vector){0}; }
+
+/* Accumulators of a tile, what they are multiplied with and one broadcast must fit the vector registers: 32 with AVX-512,
+ * else 16. */
+#if INFL_VECTOR_BYTES == 64
+enum { TILE_M = 8, TILE_PIXELS = 3, NARROW_M = 6, NARROW_PIXELS = 4 };
+#else
+enum { TILE_M = 4, TILE_PIXELS = 3, NARROW_M = 2, NARROW_PIXELS = 4 };
+#endif
+
+/* The tile of m outputs × `vectors` vectors of pixels, these x_step and y_step apart. */
+__attribute__((always_inline)) static inline void tap_tile(const infl_tap_product *p, size_t m, size_t vectors,
+                                                           size_t first, size_t x_at, size_t x_step, size_t y_at,
+                                                           size_t y_step) {
+    vector sum[TILE_M][NARROW_PIXELS];
+    real *y = p->y + first * p->y_channel + y_at;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < vectors; v++)
+            sum[i][v] = p->accumulate     ? load(y + i * p->y_channel + v * y_step)
+                        : p->bias != NULL ? broadcast(p->bias[first + i])
+                                          : (vector){0};
+    const size_t n_taps = p->n_taps, weight_m = p->weight_m;
+    for (size_t term = 0; term < p->n_terms; term++) {
+        const real *x = p->x[term] + x_at, *weights = p->weights[term] + first * weight_m;
+        for (size_t d = 0; d < p->depth; d++, x += p->x_channel, weights += p->weight_depth)
+            for (size_t t = 0; t < n_taps; t++) {
+                const real *xt = x + p->x_tap[t], *w = weights + p->weight_tap[t];
+                vector right[NARROW_PIXELS];
+#pragma GCC unroll 4
+                for (size_t v = 0; v < vectors; v++)
+                    right[v] = load(xt + v * x_step);
+#pragma GCC unroll 8
+                for (size_t i = 0; i < m; i++) {
+                    vector left = broadcast(w[i * weight_m]);
+#pragma GCC unroll 4
+                    for (size_t v = 0; v < vectors; v++)
+                        sum[i][v] += left * right[v];
+                }
+            }
+    }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < vectors; v++)
+            store(y + i * p->y_channel + v * y_step, sum[i][v]);
+}
+
+/* m outputs at a run of vectors. */
+__attribute__((always_inline)) static inline void tap_run(const infl_tap_product *p, size_t m, size_t wide, size_t first,
+                                                          size_t n, size_t x_at, size_t x_step, size_t y_at,
+                                                          size_t y_step) {
+    for (; n >= wide; n -= wide, x_at += wide * x_step, y_at += wide * y_step)
+        tap_tile(p, m, wide, first, x_at, x_step, y_at, y_step);
+    if (n >= 2) {
+        tap_tile(p, m, 2, first, x_at, x_step, y_at, y_step);
+        n -= 2, x_at += 2 * x_step, y_at += 2 * y_step;
+    }
+    if (n > 0)
+        tap_tile(p, m, 1, first, x_at, x_step, y_at, y_step);
+}
+
+static void tap_runs(const infl_tap_product *p, size_t first, size_t m, size_t n, size_t x_at, size_t x_step, size_t y_at,
+                     size_t y_step) {
+#define RUN(M, WIDE)                                                                                                   \
+    case M:                                                                                                            \
+        tap_run(p, M, WIDE, first, n, x_at, x_step, y_at, y_step);                                                     \
+        break;
+    switch (m) {
+        RUN(1, NARROW_PIXELS)
+        RUN(2, NARROW_PIXELS)
+#if INFL_VECTOR_BYTES == 64
+        RUN(3, NARROW_PIXELS)
+        RUN(4, NARROW_PIXELS)
+        RUN(5, NARROW_PIXELS)
+        RUN(6, NARROW_PIXELS)
+        RUN(7, TILE_PIXELS)
+        RUN(8, TILE_PIXELS)
+#else
+        RUN(3, TILE_PIXELS)
+        RUN(4, TILE_PIXELS)
+#endif
+    }
+#undef RUN
+}
+
+void INFL_REAL(tap_product)(const infl_tap_product *p) {
+    /* vectors of neighbouring pixels go together, along the longer side */
+    size_t along = p->pixels.count[0] > p->pixels.count[1] ? 0 : 1, across = 1 - along, lanes = p->rows / INFL_LANES;
+    size_t n = p->pixels.count[along], x_step = p->pixels.x_step[along], y_step = p->pixels.y_step[along];
+    int contiguous = x_step == p->rows && y_step == p->rows;
+    for (size_t first = 0; first < p->m; first += TILE_M) {
+        size_t m = p->m - first < TILE_M ? p->m - first : TILE_M;
+        for (size_t j = 0; j < p->pixels.count[across]; j++) {
+            size_t x_at = j * p->pixels.x_step[across], y_at = j * p->pixels.y_step[across];
+            if (contiguous)
+                tap_runs(p, first, m, n * lanes, x_at, INFL_LANES, y_at, INFL_LANES);
+            else if (lanes == 1)
+                tap_runs(p, first, m, n, x_at, x_step, y_at, y_step);
+            else
+                for (size_t i = 0; i < n; i++)
+                    tap_runs(p, first, m, lanes, x_at + i * x_step, INFL_LANES, y_at + i * y_step, INFL_LANES);
+        }
+    }
+}
+
+/* Adds the lanes of a vector pairwise. */
+static inline real lanes_sum(vector v) {
+    real lane[INFL_LANES];
+    memcpy(lane, &v, sizeof lane);
+    for (size_t half = INFL_LANES / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            lane[i] += lane[i + half];
+    return lane[0];
+}
+
+/* rows_apart: one vector of each pixel's rows, `row` the first; else all of them. */
+__attribute__((always_inline)) static inline void sums_tile(const infl_pixel_sums *p, size_t m, size_t entries,
+                                                            size_t first, size_t entry, int rows_apart, size_t row) {
+    vector sum[TILE_M][TILE_PIXELS];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < m; i++)
+#pragma GCC unroll 3
+        for (size_t e = 0; e < entries; e++)
+            sum[i][e] = (vector){0};
+    const size_t y_channel = p->y_channel, last = rows_apart ? row + INFL_LANES : p->rows;
+    size_t at[TILE_PIXELS];
+    for (size_t e = 0; e < entries; e++)
+        at[e] = p->x_entry[entry + e];
+    for (size_t term = 0; term < p->n_terms; term++)
+        for (size_t j = 0; j < p->pixels.count[0]; j++) {
+            const real *x = p->x[term] + j * p->pixels.x_step[0];
+            const real *y = p->y[term] + first * y_channel + j * p->pixels.y_step[0];
+            for (size_t i = 0; i < p->pixels.count[1]; i++, x += p->pixels.x_step[1], y += p->pixels.y_step[1])
+                for (size_t b = row; b < last; b += INFL_LANES) {
+                    vector right[TILE_PIXELS];
+#pragma GCC unroll 3
+                    for (size_t e = 0; e < entries; e++)
+                        right[e] = load(x + at[e] + b);
+#pragma GCC unroll 8
+                    for (size_t k = 0; k < m; k++) {
+                        vector left = load(y + k * y_channel + b);
+#pragma GCC unroll 3
+                        for (size_t e = 0; e < entries; e++)
+                            sum[k][e] += left * right[e];
+                    }
+                }
+        }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < m; i++)
+#pragma GCC unroll 3
+        for (size_t e = 0; e < entries; e++) {
+            real *to = p->to + (first + i) * p->to_m;
+            if (rows_apart)
+                store(to + p->to_entry[entry + e] * p->rows + row, sum[i][e]);
+            else
+                to[p->to_entry[entry + e]] = lanes_sum(sum[i][e]);
+        }
+}
+
+__attribute__((always_inline)) static inline void sums_strip(const infl_pixel_sums *p, size_t m, size_t first,
+                                                             int rows_apart, size_t row) {
+    size_t entry = 0;
+    for (; entry + TILE_PIXELS <= p->n_entries; entry += TILE_PIXELS)
+        sums_tile(p, m, TILE_PIXELS, first, entry, rows_apart, row);
+    if (entry + 2 <= p->n_entries) {
+        sums_tile(p, m, 2, first, entry, rows_apart, row);
+        entry += 2;
+    }
+    if (entry < p->n_entries)
+        sums_tile(p, m, 1, first, entry, rows_apart, row);
+}
+
+__attribute__((always_inline)) static inline void all_sums(const infl_pixel_sums *p, int rows_apart, size_t row) {
+    for (size_t first = 0; first < p->m; first += TILE_M) {
+#define STRIP(M)                                                                                                       \
+    case M:                                                                                                            \
+        sums_strip(p, M, first, rows_apart, row);                                                                      \
+        break;
+        switch (p->m - first < TILE_M ? p->m - first : TILE_M) {
+            STRIP(1)
+            STRIP(2)
+            STRIP(3)
+            STRIP(4)
+#if INFL_VECTOR_BYTES == 64
+            STRIP(5)
+            STRIP(6)
+            STRIP(7)
+            STRIP(8)
+#endif
+        }
+#undef STRIP
+    }
+}
+
+void INFL_REAL(pixel_sums)(const infl_pixel_sums *p) { all_sums(p, 0, 0); }
+
+void INFL_REAL(pixel_sums_of_rows)(const infl_pixel_sums *p) {
+    for (size_t row = 0; row < p->rows; row += INFL_LANES)
+        all_sums(p, 1, row);
+}
+
+__attribute__((always_inline)) static inline void outer_tile(const infl_outer_sums *p, size_t m, size_t vectors,
+                                                             size_t first, size_t channel) {
+    const size_t padded = infl_pad_channels(p->channels), y_channel = p->y_channel;
+    vector sum[TILE_M][TILE_PIXELS];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < m; i++)
+#pragma GCC unroll 3
+        for (size_t v = 0; v < vectors; v++)
+            sum[i][v] = (vector){0};
+    for (size_t term = 0; term < p->n_terms; term++)
+        for (size_t j = 0; j < p->pixels.count[0]; j++) {
+            const real *x_row = p->x[term] + channel + j * p->pixels.x_step[0];
+            const real *y_row = p->y[term] + first * y_channel + j * p->pixels.y_step[0];
+            for (size_t i = 0; i < p->pixels.count[1]; i++, x_row += p->pixels.x_step[1], y_row += p->pixels.y_step[1]) {
+                const real *x = x_row;
+                for (const real *y = y_row, *end = y_row + p->rows; y < end; y++, x += padded) {
+                    vector right[TILE_PIXELS];
+#pragma GCC unroll 3
+                    for (size_t v = 0; v < vectors; v++)
+                        right[v] = load(x + v * INFL_LANES);
+#pragma GCC unroll 8
+                    for (size_t k = 0; k < m; k++) {
+                        vector left = broadcast(y[k * y_channel]);
+#pragma GCC unroll 3
+                        for (size_t v = 0; v < vectors; v++)
+                            sum[k][v] += left * right[v];
+                    }
+                }
+            }
+        }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < m; i++)
+#pragma GCC unroll 3
+        for (size_t v = 0; v < vectors; v++)
+            store(p->to + (first + i) * padded + channel + v * INFL_LANES, sum[i][v]);
+}
+
+void INFL_REAL(outer_sums)(const infl_outer_sums *p) {
+    size_t padded = infl_pad_channels(p->channels);
+    for (size_t first = 0; first < p->m; first += TILE_M) {
+        size_t m = p->m - first < TILE_M ? p->m - first : TILE_M, vectors;
+        for (size_t channel = 0; channel < padded; channel += vectors * INFL_LANES) {
+            vectors = (padded - channel) / INFL_LANES;
+            /* four are two and two rather than three and one */
+            vectors = vectors >= TILE_PIXELS && vectors != 4 ? TILE_PIXELS : vectors > 2 ? 2 : vectors;
+#define TILE(M)                                                                                                        \
+    case M:                                                                                                            \
+        if (vectors == 3)                                                                                              \
+            outer_tile(p, M, 3, first, channel);                                                                       \
+        else if (vectors == 2)                                                                                         \
+            outer_tile(p, M, 2, first, channel);                                                                       \
+        else                                                                                                           \
+            outer_tile(p, M, 1, first, channel);                                                                       \
+        break;
+            switch (m) {
+                TILE(1)
+                TILE(2)
+                TILE(3)
+                TILE(4)
+#if INFL_VECTOR_BYTES == 64
+                TILE(5)
+                TILE(6)
+                TILE(7)
+                TILE(8)
+#endif
+            }
+#undef TILE
+        }
+    }
+}
+
+/* Lanes of two vectors interleaved: the lower halves, the upper halves. */
+#if INFL_VECTOR_BYTES / INFL_REAL_BYTES == 16
+#define LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif INFL_VECTOR_BYTES / INFL_REAL_BYTES == 8
+#define LOWER 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER 4, 12, 5, 13, 6, 14, 7, 15
+#elif INFL_VECTOR_BYTES / INFL_REAL_BYTES == 4
+#define LOWER 0, 4, 1, 5
+#define UPPER 2, 6, 3, 7
+#else
+#define LOWER 0, 2
+#define UPPER 1, 3
+#endif
+#if defined(__clang__)
+#define shuffle(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef real_bits lanes __attribute__((vector_size(INFL_VECTOR_BYTES)));
+#define shuffle(a, b, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
+#endif
+
+/* A square of LANES vectors, x_step numbers from one to the next, transposed; only `present` of them are there. Interleaving
+ * the first half of the vectors with the second, log2 LANES times, is a transposition. */
+static void transpose_square(const real *x, size_t x_step, size_t present, real *to, size_t to_step) {
+    vector row[INFL_LANES], mixed[INFL_LANES];
+    for (size_t i = 0; i < INFL_LANES; i++)
+        row[i] = i < present ? load(x + i * x_step) : (vector){0};
+#pragma GCC unroll 4
+    for (size_t round = 1; round < INFL_LANES; round *= 2) {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < INFL_LANES / 2; i++) {
+            mixed[2 * i] = shuffle(row[i], row[i + INFL_LANES / 2], LOWER);
+            mixed[2 * i + 1] = shuffle(row[i], row[i + INFL_LANES / 2], UPPER);
+        }
+#pragma GCC unroll 16
+        for (size_t i = 0; i < INFL_LANES; i++)
+            row[i] = mixed[i];
+    }
+    for (size_t i = 0; i < INFL_LANES; i++)
+        store(to + i * to_step, row[i]);
+}
+
+void INFL_REAL(transpose_channels)(const real *x, size_t channels, size_t pixels, size_t rows, real *to) {
+    size_t padded = infl_pad_channels(channels);
+    for (size_t channel = 0; channel < padded; channel += INFL_LANES) {
+        size_t present = channels - channel < INFL_LANES ? channels - channel : INFL_LANES;
+        for (size_t i = 0; i < pixels * rows; i += INFL_LANES)
+            transpose_square(x + channel * pixels * rows + i, pixels * rows, present, to + i * padded + channel, padded);
+    }
+}
