@@ -299,9 +299,15 @@ static void backward_weights(const infl_layer_call *c, const geometry *g, const 
         }
         real *to = gradient + group * g->units * g->weights;
         if (!many_channels(g)) {
-            infl_pixel_sums sums = {.m = g->units, .y_channel = g->y_channel, .rows = c->rows, .n_terms = n_terms,
-                                    .x = {x[0], x[1]}, .y = {dy[0], dy[1]}, .to_m = g->weights, .to = to};
-            sum_over_pixels(c, g, memory, &sums, INFL_REAL(pixel_sums));
+            /* a few output channels at once, which then stay in the cache for all taps */
+            for (size_t first = 0; first < g->units; first += CHANNELS_AT_ONCE) {
+                size_t m = g->units - first < CHANNELS_AT_ONCE ? g->units - first : CHANNELS_AT_ONCE;
+                size_t y = first * g->y_channel;
+                infl_pixel_sums sums = {.m = m, .y_channel = g->y_channel, .rows = c->rows, .n_terms = n_terms,
+                                        .x = {x[0], x[1]}, .y = {dy[0] + y, dy[1] + y}, .to_m = g->weights,
+                                        .to = to + first * g->weights};
+                sum_over_pixels(c, g, memory, &sums, INFL_REAL(pixel_sums));
+            }
             continue;
         }
         for (size_t term = 0; term < n_terms; term++)
@@ -370,5 +376,6 @@ static void row_gradients(const infl_layer_call *c) {
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_conv2d) = {"conv2d", 1,        shape,         tensors,
-                                                 forward,  backward, row_gradients, scratch_bytes};
+const infl_layer_kind INFL_REAL(layer_conv2d) = {.name = "conv2d", .n_inputs = 1, .shape = shape, .tensors = tensors,
+                                                 .forward = forward, .backward = backward,
+                                                 .row_gradients = row_gradients, .scratch = scratch_bytes};

@@ -1,8 +1,6 @@
 #include "convolve.h"
 
-static inline vector load(const real *p) { return *(const vector *)p; }
-static inline void store(real *p, vector v) { *(vector *)p = v; }
-static inline vector broadcast(real x) { return x - (vector){0}; }
+#include "vector.h"
 
 /* Accumulators of a tile, what they are multiplied with and one broadcast must fit the vector registers: 32 with AVX-512,
  * else 16. */
@@ -91,7 +89,7 @@ static void tap_runs(const infl_tap_product *p, size_t first, size_t m, size_t n
 
 void INFL_REAL(tap_product)(const infl_tap_product *p) {
     /* vectors of neighbouring pixels go together, along the longer side */
-    size_t along = p->pixels.count[0] > p->pixels.count[1] ? 0 : 1, across = 1 - along, lanes = p->rows / INFL_LANES;
+    size_t along = p->pixels.count[0] > p->pixels.count[1] ? 0 : 1, across = 1 - along, vectors = p->rows / INFL_LANES;
     size_t n = p->pixels.count[along], x_step = p->pixels.x_step[along], y_step = p->pixels.y_step[along];
     int contiguous = x_step == p->rows && y_step == p->rows;
     for (size_t first = 0; first < p->m; first += TILE_M) {
@@ -99,24 +97,14 @@ void INFL_REAL(tap_product)(const infl_tap_product *p) {
         for (size_t j = 0; j < p->pixels.count[across]; j++) {
             size_t x_at = j * p->pixels.x_step[across], y_at = j * p->pixels.y_step[across];
             if (contiguous)
-                tap_runs(p, first, m, n * lanes, x_at, INFL_LANES, y_at, INFL_LANES);
-            else if (lanes == 1)
+                tap_runs(p, first, m, n * vectors, x_at, INFL_LANES, y_at, INFL_LANES);
+            else if (vectors == 1)
                 tap_runs(p, first, m, n, x_at, x_step, y_at, y_step);
             else
                 for (size_t i = 0; i < n; i++)
-                    tap_runs(p, first, m, lanes, x_at + i * x_step, INFL_LANES, y_at + i * y_step, INFL_LANES);
+                    tap_runs(p, first, m, vectors, x_at + i * x_step, INFL_LANES, y_at + i * y_step, INFL_LANES);
         }
     }
-}
-
-/* Adds the lanes of a vector pairwise. */
-static inline real lanes_sum(vector v) {
-    real lane[INFL_LANES];
-    memcpy(lane, &v, sizeof lane);
-    for (size_t half = INFL_LANES / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half; i++)
-            lane[i] += lane[i + half];
-    return lane[0];
 }
 
 /* rows_apart: one vector of each pixel's rows, `row` the first; else all of them. */
@@ -276,27 +264,6 @@ void INFL_REAL(outer_sums)(const infl_outer_sums *p) {
     }
 }
 
-/* Lanes of two vectors interleaved: the lower halves, the upper halves. */
-#if INFL_VECTOR_BYTES / INFL_REAL_BYTES == 16
-#define LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif INFL_VECTOR_BYTES / INFL_REAL_BYTES == 8
-#define LOWER 0, 8, 1, 9, 2, 10, 3, 11
-#define UPPER 4, 12, 5, 13, 6, 14, 7, 15
-#elif INFL_VECTOR_BYTES / INFL_REAL_BYTES == 4
-#define LOWER 0, 4, 1, 5
-#define UPPER 2, 6, 3, 7
-#else
-#define LOWER 0, 2
-#define UPPER 1, 3
-#endif
-#if defined(__clang__)
-#define shuffle(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-typedef real_bits lanes __attribute__((vector_size(INFL_VECTOR_BYTES)));
-#define shuffle(a, b, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
-#endif
-
 /* A square of LANES vectors, x_step numbers from one to the next, transposed; only `present` of them are there. Interleaving
  * the first half of the vectors with the second, log2 LANES times, is a transposition. */
 static void transpose_square(const real *x, size_t x_step, size_t present, real *to, size_t to_step) {
@@ -307,8 +274,8 @@ static void transpose_square(const real *x, size_t x_step, size_t present, real 
     for (size_t round = 1; round < INFL_LANES; round *= 2) {
 #pragma GCC unroll 8
         for (size_t i = 0; i < INFL_LANES / 2; i++) {
-            mixed[2 * i] = shuffle(row[i], row[i + INFL_LANES / 2], LOWER);
-            mixed[2 * i + 1] = shuffle(row[i], row[i + INFL_LANES / 2], UPPER);
+            mixed[2 * i] = interleave_lower(row[i], row[i + INFL_LANES / 2]);
+            mixed[2 * i + 1] = interleave_upper(row[i], row[i + INFL_LANES / 2]);
         }
 #pragma GCC unroll 16
         for (size_t i = 0; i < INFL_LANES; i++)

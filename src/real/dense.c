@@ -1,4 +1,5 @@
 /* y = W x + b, W units × inputs. */
+#include "convolve.h"
 #include "kernels.h"
 #include "layer.h"
 
@@ -48,6 +49,45 @@ static void forward(const infl_layer_call *c) {
     }
 }
 
+enum { UNITS_AT_ONCE = 8 };
+
+/* Many inputs: the gradient is summed input by input of the vector registers, else row by row. */
+static int many_inputs(size_t inputs) { return inputs >= INFL_LANES; }
+
+/* The inputs of two terms transposed, and the gradients of some units. */
+static size_t scratch_bytes(const infl_layer *layer, size_t rows) {
+    size_t inputs = layer->in_width[0];
+    return many_inputs(inputs) ? (INFL_MAX_TERMS * rows + UNITS_AT_ONCE) * infl_pad_channels(inputs) * sizeof(real) : 0;
+}
+
+/* ∂W_s = δ_s x_0ᵀ (+ δ_0 x_sᵀ in the second order) */
+static void backward_weights(const infl_layer_call *c, size_t s, real *gradient) {
+    size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows, padded = infl_pad_channels(inputs);
+    size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 && c->varying[0] ? 2 : 1;
+    const real *x[INFL_MAX_TERMS] = {c->x[0], c->x[0] + s * inputs * rows};
+    const real *dy[INFL_MAX_TERMS] = {c->dy + s * units * rows, c->dy};
+    if (!many_inputs(inputs)) {
+        for (size_t term = 0; term < n_terms; term++)
+            multiply_transposed(units, rows, inputs, dy[term], rows, x[term], rows, gradient, inputs, term > 0);
+        return;
+    }
+    real *transposed = c->scratch, *outer = transposed + INFL_MAX_TERMS * rows * padded;
+    infl_outer_sums sums = {.y_channel = rows, .channels = inputs, .rows = rows, .n_terms = n_terms,
+                            .pixels = {.count = {1, 1}}, .to = outer};
+    for (size_t term = 0; term < n_terms; term++) {
+        sums.x[term] = transposed + term * rows * padded;
+        INFL_REAL(transpose_channels)(x[term], inputs, 1, rows, transposed + term * rows * padded);
+    }
+    for (size_t unit = 0; unit < units; unit += sums.m) {
+        sums.m = units - unit < UNITS_AT_ONCE ? units - unit : UNITS_AT_ONCE;
+        for (size_t term = 0; term < n_terms; term++)
+            sums.y[term] = dy[term] + unit * rows;
+        INFL_REAL(outer_sums)(&sums);
+        for (size_t i = 0; i < sums.m; i++)
+            memcpy(gradient + (unit + i) * inputs, outer + i * padded, inputs * sizeof *gradient);
+    }
+}
+
 static void backward(const infl_layer_call *c) {
     size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows, bias = units * inputs;
     for (size_t s = c->first; s < c->last; s++) {
@@ -55,10 +95,7 @@ static void backward(const infl_layer_call *c) {
         int tangent = c->mode == INFL_BACKWARD_SECOND && s > 0;
         if (c->gradient != NULL && s >= c->first_gradient) {
             real *gradient = c->gradient + (s - c->first_gradient) * c->layer->parameters;
-            multiply_transposed(units, rows, inputs, dy, rows, c->x[0], rows, gradient, inputs, 0);
-            if (tangent && c->varying[0])
-                multiply_transposed(units, rows, inputs, c->dy, rows, c->x[0] + s * inputs * rows, rows, gradient,
-                                    inputs, 1);
+            backward_weights(c, s, gradient);
             for (size_t i = 0; c->layer->spec.bias && i < units; i++)
                 gradient[bias + i] = INFL_REAL(sum)(dy + i * rows, rows);
         }
@@ -87,5 +124,6 @@ static void row_gradients(const infl_layer_call *c) {
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_dense) = {"dense",  1,        shape,         tensors,
-                                                forward,  backward, row_gradients, NULL};
+const infl_layer_kind INFL_REAL(layer_dense) = {.name = "dense", .n_inputs = 1, .shape = shape, .tensors = tensors,
+                                                .forward = forward, .backward = backward,
+                                                .row_gradients = row_gradients, .scratch = scratch_bytes};

@@ -1,15 +1,6 @@
 #include "kernels.h"
 
-#include "../dense.h"
-
-/* From here on packing pays, and BLIS takes over: measured, see docs/performance.md. */
-enum { BLIS_FROM = 96 * 96 };
-
-#if defined(INFL_REAL_F32)
-#define gemm infl_gemm_f32
-#else
-#define gemm infl_gemm_f64
-#endif
+#include "vector.h"
 
 /* Accumulators of a tile must fit the vector registers: 32 with AVX-512, else 16. */
 #if INFL_VECTOR_BYTES == 64
@@ -17,10 +8,6 @@ enum { TILE_ROWS = 8, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
 #else
 enum { TILE_ROWS = 4, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
 #endif
-
-static inline vector load(const real *p) { return *(const vector *)p; }
-static inline void store(real *p, vector v) { *(vector *)p = v; }
-static inline vector broadcast(real x) { return x - (vector){0}; }
 
 __attribute__((always_inline)) static inline void tile(size_t rows, size_t vectors, size_t k, const real *a, size_t a_row,
                                                        size_t a_column, const real *b, size_t b_row, real *c,
@@ -64,14 +51,6 @@ __attribute__((always_inline)) static inline void strip(size_t rows, size_t wide
 
 void INFL_REAL(multiply)(size_t m, size_t n, size_t k, const real *a, size_t a_row, size_t a_column, const real *b,
                          size_t b_row, real *c, size_t c_row, int accumulate) {
-    if (m * k >= BLIS_FROM && m >= 16 && k >= 16)
-        gemm(m, n, k, 1, a, a_row, a_column, b, b_row, 1, accumulate ? 1 : 0, c, c_row, 1);
-    else
-        INFL_REAL(multiply_direct)(m, n, k, a, a_row, a_column, b, b_row, c, c_row, accumulate);
-}
-
-void INFL_REAL(multiply_direct)(size_t m, size_t n, size_t k, const real *a, size_t a_row, size_t a_column,
-                                const real *b, size_t b_row, real *c, size_t c_row, int accumulate) {
     for (size_t i = 0; i < m;) {
         size_t left = m - i, rows = left < TILE_ROWS ? left : TILE_ROWS;
         const real *ai = a + i * a_row;
@@ -100,70 +79,50 @@ void INFL_REAL(multiply_direct)(size_t m, size_t n, size_t k, const real *a, siz
     }
 }
 
-/* Adds the lanes of a vector pairwise: the same tree for every caller. */
-static inline real lanes_sum(vector v) {
-    real lane[INFL_LANES];
-    memcpy(lane, &v, sizeof lane);
-    for (size_t half = INFL_LANES / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half; i++)
-            lane[i] += lane[i + half];
-    return lane[0];
-}
-
 enum { DOT_ROWS = 4 };
 
 __attribute__((always_inline)) static inline void dots(size_t rows, size_t columns, size_t n, const real *a,
                                                        size_t a_row, const real *b, size_t b_row, real *c,
-                                                       size_t c_row, const infl_runs *runs, int accumulate) {
+                                                       size_t c_row, int accumulate) {
     vector sum[DOT_ROWS][DOT_ROWS];
 #pragma GCC unroll 4
     for (size_t i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (size_t j = 0; j < columns; j++)
             sum[i][j] = (vector){0};
-    for (size_t run = 0; run < runs->count; run++, a += runs->a_step, b += runs->b_step)
-        for (size_t l = 0; l < n; l += INFL_LANES) {
-            vector right[DOT_ROWS];
+    for (size_t l = 0; l < n; l += INFL_LANES) {
+        vector right[DOT_ROWS];
+#pragma GCC unroll 4
+        for (size_t j = 0; j < columns; j++)
+            right[j] = load(b + j * b_row + l);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < rows; i++) {
+            vector left = load(a + i * a_row + l);
 #pragma GCC unroll 4
             for (size_t j = 0; j < columns; j++)
-                right[j] = load(b + j * b_row + l);
-#pragma GCC unroll 4
-            for (size_t i = 0; i < rows; i++) {
-                vector left = load(a + i * a_row + l);
-#pragma GCC unroll 4
-                for (size_t j = 0; j < columns; j++)
-                    sum[i][j] += left * right[j];
-            }
+                sum[i][j] += left * right[j];
         }
+    }
 #pragma GCC unroll 4
     for (size_t i = 0; i < rows; i++)
 #pragma GCC unroll 4
         for (size_t j = 0; j < columns; j++) {
             real total = lanes_sum(sum[i][j]);
-            real *to = c + i * c_row + j * runs->c_column;
+            real *to = c + i * c_row + j;
             *to = accumulate ? *to + total : total;
         }
 }
 
 void INFL_REAL(multiply_transposed)(size_t m, size_t n, size_t k, const real *a, size_t a_row, const real *b,
                                     size_t b_row, real *c, size_t c_row, int accumulate) {
-    static const infl_runs one = {.count = 1, .c_column = 1};
-    if (m * k >= BLIS_FROM && m >= 16 && k >= 16)
-        gemm(m, k, n, 1, a, a_row, 1, b, 1, b_row, accumulate ? 1 : 0, c, c_row, 1);
-    else
-        INFL_REAL(multiply_runs)(m, n, k, a, a_row, b, b_row, c, c_row, &one, accumulate);
-}
-
-void INFL_REAL(multiply_runs)(size_t m, size_t n, size_t k, const real *a, size_t a_row, const real *b, size_t b_row,
-                              real *c, size_t c_row, const infl_runs *runs, int accumulate) {
     for (size_t i = 0; i < m; i += DOT_ROWS)
         for (size_t j = 0; j < k; j += DOT_ROWS) {
             size_t rows = m - i < DOT_ROWS ? m - i : DOT_ROWS, columns = k - j < DOT_ROWS ? k - j : DOT_ROWS;
             const real *ai = a + i * a_row, *bj = b + j * b_row;
-            real *cij = c + i * c_row + j * runs->c_column;
+            real *cij = c + i * c_row + j;
 #define DOTS(ROWS, COLUMNS)                                                                                            \
     case ROWS * DOT_ROWS + COLUMNS:                                                                                    \
-        dots(ROWS, COLUMNS, n, ai, a_row, bj, b_row, cij, c_row, runs, accumulate);                                    \
+        dots(ROWS, COLUMNS, n, ai, a_row, bj, b_row, cij, c_row, accumulate);                                          \
         break;
             switch (rows * DOT_ROWS + columns) {
                 DOTS(1, 1) DOTS(1, 2) DOTS(1, 3) DOTS(1, 4)

@@ -1,5 +1,5 @@
 /*
- * Products of small matrices with rows of a chunk innermost. n, and the row strides of the arrays over rows, are multiples
+ * Products of matrices with rows of a chunk innermost. n, and the row strides of the arrays over rows, are multiples
  * of INFL_ROW_PADDING. Each element is summed in an order that does not depend on m and n.
  */
 #ifndef INFL_KERNELS_H
@@ -11,20 +11,9 @@
 void INFL_REAL(multiply)(size_t m, size_t n, size_t k, const real *a, size_t a_row, size_t a_column, const real *b,
                          size_t b_row, real *c, size_t c_row, int accumulate);
 
-/* The same by our own kernels at any size: for the many small products of a convolution. */
-void INFL_REAL(multiply_direct)(size_t m, size_t n, size_t k, const real *a, size_t a_row, size_t a_column,
-                                const real *b, size_t b_row, real *c, size_t c_row, int accumulate);
-
 /* c[m×k] = (accumulate ? c : 0) + a[m×n]·b[k×n]ᵀ: sums over rows of the chunk; c_row ≥ k. */
 void INFL_REAL(multiply_transposed)(size_t m, size_t n, size_t k, const real *a, size_t a_row, const real *b,
                                     size_t b_row, real *c, size_t c_row, int accumulate);
-
-/* The same summed over `count` pairs of a and b, a_step and b_step numbers apart, into c with its columns c_column apart. */
-typedef struct infl_runs {
-    size_t count, a_step, b_step, c_column;
-} infl_runs;
-void INFL_REAL(multiply_runs)(size_t m, size_t n, size_t k, const real *a, size_t a_row, const real *b, size_t b_row,
-                              real *c, size_t c_row, const infl_runs *runs, int accumulate);
 
 /* Σ x[0..n−1], in the order of multiply_transposed. */
 real INFL_REAL(sum)(const real *x, size_t n);

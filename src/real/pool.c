@@ -3,6 +3,7 @@
  * cotangents follow it; taps on padding never win. The average: over the whole kernel, padding counting as 0.
  */
 #include "layer.h"
+#include "vector.h"
 
 static infl_status shape(infl_layer *layer) {
     const infl_window *window = &layer->spec.window;
@@ -20,35 +21,53 @@ static infl_status shape_of_largest(infl_layer *layer) {
     return INFL_OK;
 }
 
-/* One output pixel of one channel, and the input pixel under a tap. */
-typedef void (*visit_tap)(const infl_layer_call *c, size_t output, size_t input, size_t tap, int first);
+/* An output pixel and what its window covers of the image: a rectangle of input pixels, whose first has the number `tap`. */
+typedef struct window_place {
+    size_t output, input, rows, columns, tap;
+} window_place;
 
-static void each_tap(const infl_layer_call *c, visit_tap visit) {
+typedef void (*visit_window)(const infl_layer_call *c, const window_place *place);
+
+/* What of the kernel meets the image at a position along an axis. */
+static size_t covered(const infl_layer_call *c, int axis, size_t position, size_t pixels, size_t *tap, size_t *input) {
     const infl_window *window = &c->layer->spec.window;
-    infl_shape in = c->layer->in_shape[0], out = c->layer->shape;
-    for (size_t output = 0; output < c->layer->width; output++) {
-        size_t channel = output / (out.height * out.width), y = output / out.width % out.height, x = output % out.width;
-        int first = 1;
-        for (size_t tap = 0; tap < window->kernel[0] * window->kernel[1]; tap++) {
-            /* in the padded image */
-            size_t row = y * window->stride[0] + tap / window->kernel[1];
-            size_t column = x * window->stride[1] + tap % window->kernel[1];
-            if (row < window->padding[0] || row >= window->padding[0] + in.height || column < window->padding[1] ||
-                column >= window->padding[1] + in.width)
-                continue;
-            size_t input = (channel * in.height + row - window->padding[0]) * in.width + column - window->padding[1];
-            visit(c, output, input, tap, first);
-            first = 0;
-        }
-    }
+    size_t at = position * window->stride[axis], padding = window->padding[axis], end = at + window->kernel[axis];
+    *tap = at < padding ? padding - at : 0;
+    *input = at + *tap - padding;
+    end = end < pixels + padding ? end : pixels + padding; /* in the padded image */
+    return end > at + *tap ? end - at - *tap : 0;
 }
+
+static void each_window(const infl_layer_call *c, visit_window visit) {
+    infl_shape in = c->layer->in_shape[0], out = c->layer->shape;
+    size_t columns = c->layer->spec.window.kernel[1];
+    for (size_t y = 0; y < out.height; y++)
+        for (size_t x = 0; x < out.width; x++) {
+            size_t tap[2], input[2];
+            window_place place = {.rows = covered(c, 0, y, in.height, &tap[0], &input[0]),
+                                  .columns = covered(c, 1, x, in.width, &tap[1], &input[1])};
+            place.tap = tap[0] * columns + tap[1];
+            for (size_t channel = 0; channel < out.channels; channel++) {
+                place.output = (channel * out.height + y) * out.width + x;
+                place.input = (channel * in.height + input[0]) * in.width + input[1];
+                visit(c, &place);
+            }
+        }
+}
+
+/* The taps of a place one after another: `pixel` its input pixel, `tap` its number. */
+#define EACH_TAP(c, place, pixel, tap)                                                                                 \
+    for (size_t i_ = 0; i_ < (place)->rows; i_++)                                                                      \
+        for (size_t pixel = (place)->input + i_ * (c)->layer->in_shape[0].width,                                       \
+                    tap = (place)->tap + i_ * (c)->layer->spec.window.kernel[1], end_ = pixel + (place)->columns;      \
+             pixel < end_; pixel++, tap++)
 
 static const real *input_pixel(const infl_layer_call *c, size_t slot, size_t pixel) {
     return c->x[0] + (slot * c->layer->in_width[0] + pixel) * c->rows;
 }
 
-static real *output_pixel(const infl_layer_call *c, real *array, size_t slot, size_t pixel) {
-    return array + (slot * c->layer->width + pixel) * c->rows;
+static size_t output_pixel(const infl_layer_call *c, size_t slot, size_t pixel) {
+    return (slot * c->layer->width + pixel) * c->rows;
 }
 
 static real *input_cotangent(const infl_layer_call *c, size_t slot, size_t pixel) {
@@ -62,89 +81,94 @@ static void clear(const infl_layer_call *c) {
                (c->last - c->first) * c->layer->in_width[0] * c->rows * sizeof(real));
 }
 
-static void take_largest(const infl_layer_call *c, size_t output, size_t input, size_t tap, int first) {
-    real *restrict which = c->aux + output * c->rows;
-    const real *restrict x = input_pixel(c, 0, input);
-    real *restrict y = output_pixel(c, c->y, 0, output);
-    for (size_t b = 0; b < c->rows; b++) {
-        int larger = first || !(x[b] <= y[b]); /* NaN wins */
-        which[b] = larger ? (real)tap : which[b];
-        y[b] = larger ? x[b] : y[b];
+static void take_largest(const infl_layer_call *c, const window_place *place) {
+    for (size_t b = 0; b < c->rows; b += INFL_LANES) {
+        vector best = load(input_pixel(c, 0, place->input) + b), which = broadcast((real)place->tap);
+        EACH_TAP(c, place, pixel, tap) {
+            vector x = load(input_pixel(c, 0, pixel) + b);
+            lanes larger = (lanes) ~(x <= best); /* NaN wins */
+            best = choose(larger, x, best);
+            which = choose(larger, broadcast((real)tap), which);
+        }
+        store(c->y + output_pixel(c, 0, place->output) + b, best);
+        store(c->aux + place->output * c->rows + b, which);
     }
 }
 
-static void follow_largest(const infl_layer_call *c, size_t output, size_t input, size_t tap, int first) {
-    (void)first;
-    const real *restrict which = c->aux + output * c->rows;
-    for (size_t s = c->first > 1 ? c->first : 1; s < c->last; s++) {
-        const real *restrict x = input_pixel(c, s, input);
-        real *restrict y = output_pixel(c, c->y, s, output);
-        for (size_t b = 0; b < c->rows; b++)
-            y[b] = which[b] == (real)tap ? x[b] : y[b];
-    }
+static void follow_largest(const infl_layer_call *c, const window_place *place) {
+    for (size_t s = c->first > 1 ? c->first : 1; s < c->last; s++)
+        for (size_t b = 0; b < c->rows; b += INFL_LANES) {
+            vector which = load(c->aux + place->output * c->rows + b), y = {0};
+            EACH_TAP(c, place, pixel, tap) {
+                lanes here = (lanes)(which == broadcast((real)tap));
+                y = choose(here, load(input_pixel(c, s, pixel) + b), y);
+            }
+            store(c->y + output_pixel(c, s, place->output) + b, y);
+        }
 }
 
 static void forward_largest(const infl_layer_call *c) {
     if (c->first == 0)
-        each_tap(c, take_largest);
+        each_window(c, take_largest);
     if (c->last > 1)
-        each_tap(c, follow_largest);
+        each_window(c, follow_largest);
 }
 
-static void return_largest(const infl_layer_call *c, size_t output, size_t input, size_t tap, int first) {
-    (void)first;
-    const real *restrict which = c->aux + output * c->rows;
-    for (size_t s = c->first; s < c->last; s++) {
-        const real *restrict dy = output_pixel(c, (real *)c->dy, s, output);
-        real *restrict dx = input_cotangent(c, s, input);
-        for (size_t b = 0; b < c->rows; b++)
-            dx[b] += which[b] == (real)tap ? dy[b] : 0;
-    }
+static void return_largest(const infl_layer_call *c, const window_place *place) {
+    for (size_t s = c->first; s < c->last; s++)
+        for (size_t b = 0; b < c->rows; b += INFL_LANES) {
+            vector which = load(c->aux + place->output * c->rows + b);
+            vector dy = load(c->dy + output_pixel(c, s, place->output) + b);
+            EACH_TAP(c, place, pixel, tap) {
+                lanes here = (lanes)(which == broadcast((real)tap));
+                real *dx = input_cotangent(c, s, pixel) + b;
+                store(dx, load(dx) + choose(here, dy, (vector){0}));
+            }
+        }
 }
 
 static void backward_largest(const infl_layer_call *c) {
     if (c->dx[0] == NULL)
         return;
     clear(c);
-    each_tap(c, return_largest);
+    each_window(c, return_largest);
 }
 
-static real share(const infl_layer_call *c) {
-    return 1 / (real)(c->layer->spec.window.kernel[0] * c->layer->spec.window.kernel[1]);
+static vector share(const infl_layer_call *c) {
+    return broadcast(1 / (real)(c->layer->spec.window.kernel[0] * c->layer->spec.window.kernel[1]));
 }
 
-static void add_share(const infl_layer_call *c, size_t output, size_t input, size_t tap, int first) {
-    (void)tap;
-    real part = share(c);
-    for (size_t s = c->first; s < c->last; s++) {
-        const real *restrict x = input_pixel(c, s, input);
-        real *restrict y = output_pixel(c, c->y, s, output);
-        for (size_t b = 0; b < c->rows; b++)
-            y[b] = (first ? 0 : y[b]) + part * x[b];
-    }
+static void take_mean(const infl_layer_call *c, const window_place *place) {
+    for (size_t s = c->first; s < c->last; s++)
+        for (size_t b = 0; b < c->rows; b += INFL_LANES) {
+            vector sum = {0};
+            EACH_TAP(c, place, pixel, tap)
+                sum += load(input_pixel(c, s, pixel) + b);
+            store(c->y + output_pixel(c, s, place->output) + b, share(c) * sum);
+        }
 }
 
-static void forward_average(const infl_layer_call *c) { each_tap(c, add_share); }
+static void forward_average(const infl_layer_call *c) { each_window(c, take_mean); }
 
-static void return_share(const infl_layer_call *c, size_t output, size_t input, size_t tap, int first) {
-    (void)tap, (void)first;
-    real part = share(c);
-    for (size_t s = c->first; s < c->last; s++) {
-        const real *restrict dy = output_pixel(c, (real *)c->dy, s, output);
-        real *restrict dx = input_cotangent(c, s, input);
-        for (size_t b = 0; b < c->rows; b++)
-            dx[b] += part * dy[b];
-    }
+static void return_share(const infl_layer_call *c, const window_place *place) {
+    for (size_t s = c->first; s < c->last; s++)
+        for (size_t b = 0; b < c->rows; b += INFL_LANES) {
+            vector part = share(c) * load(c->dy + output_pixel(c, s, place->output) + b);
+            EACH_TAP(c, place, pixel, tap) {
+                real *dx = input_cotangent(c, s, pixel) + b;
+                store(dx, load(dx) + part);
+            }
+        }
 }
 
 static void backward_average(const infl_layer_call *c) {
     if (c->dx[0] == NULL)
         return;
     clear(c);
-    each_tap(c, return_share);
+    each_window(c, return_share);
 }
 
-const infl_layer_kind INFL_REAL(layer_max_pool) = {"max_pool2d", 1, shape_of_largest, NULL, forward_largest,
-                                                   backward_largest, NULL, NULL};
-const infl_layer_kind INFL_REAL(layer_average_pool) = {"average_pool2d", 1, shape, NULL, forward_average,
-                                                       backward_average, NULL, NULL};
+const infl_layer_kind INFL_REAL(layer_max_pool) = {.name = "max_pool2d", .n_inputs = 1, .shape = shape_of_largest,
+                                                   .forward = forward_largest, .backward = backward_largest};
+const infl_layer_kind INFL_REAL(layer_average_pool) = {.name = "average_pool2d", .n_inputs = 1, .shape = shape,
+                                                       .forward = forward_average, .backward = backward_average};
