@@ -31,7 +31,7 @@ endif
 
 # Fedora and others keep these headers in folders of their own.
 LIBRARY_INCLUDES := $(addprefix -I,$(wildcard /usr/include/blis /usr/include/lapacke))
-LIBS = -lblis -llapacke -llapack -lm
+LIBS = -lblis -llapacke -llapack -lz -lm
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -pedantic
 BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -fopenmp -Iinclude $(CPPFLAGS)
@@ -72,6 +72,7 @@ BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
 TEST_SOURCES := $(sort $(wildcard tests/*.c))
 TEST_OBJECTS := $(TEST_SOURCES:%.c=$(OBJ)/%.o)
 TEST_PROGRAM := $(BUILD)/tests/run_tests
+ORACLE_PROGRAM := $(BUILD)/tests/oracle/ours
 SUITES := $(patsubst tests/test_%.c,%,$(filter tests/test_%,$(TEST_SOURCES)))
 
 STATIC := $(LIB)/libinfluence.a
@@ -179,12 +180,20 @@ $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
-.PHONY: check run-tests headercheck readmecheck symbolcheck check-sanitize check-valgrind
+.PHONY: check run-tests oracle headercheck readmecheck symbolcheck check-sanitize check-valgrind
 check: all headercheck symbolcheck readmecheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 	$(TEST_PROGRAM) $(TEST)
 
 run-tests: $(TEST_PROGRAM)
 	$(TEST_PROGRAM) $(TEST)
+
+$(ORACLE_PROGRAM): $(OBJ)/tests/oracle/ours.o $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
+oracle: $(ORACLE_PROGRAM) ## every network of the zoo against PyTorch, where that is installed
+	tests/oracle/compare.py $(ORACLE_PROGRAM)
 
 headercheck: ## the header as C11 and C++17 under every compiler there is
 	scripts/check-header include/influence.h "$(CC)" "$(CXX)"
@@ -237,5 +246,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 ALL_OBJECTS := $(OBJECTS) $(TEST_OBJECTS) $(EXAMPLES:%.c=$(OBJ)/%.o) $(EXAMPLE_COMMON:%.c=$(OBJ)/%.o) \
-               $(BENCHES:%.c=$(OBJ)/%.o)
+               $(BENCHES:%.c=$(OBJ)/%.o) $(OBJ)/tests/oracle/ours.o
 -include $(ALL_OBJECTS:.o=.d)

@@ -157,6 +157,35 @@ INFL_API infl_status infl_dataset_from_csv(infl_dataset **out, const char *path,
  */
 INFL_API infl_status infl_dataset_iris(infl_dataset **out);
 
+typedef struct infl_image_options {
+    size_t size;
+    double scale, offset;     /* a byte b becomes scale·b + offset                                               */
+    infl_precision precision; /* of the features as stored                                                       */
+    size_t n_classes;         /* 0: the largest label of the file + 1, each class having a row; CIFAR-10: 0 or 10 */
+    size_t first, count;      /* the images to take, counted over all files; count 0: all from first on          */
+} infl_image_options;
+#define INFL_IMAGE_OPTIONS_INIT {sizeof(infl_image_options), 1.0 / 255.0, 0.0, INFL_F32, 0, 0, 0}
+
+/*
+ * Images and class labels from a pair of IDX files of unsigned bytes, as MNIST has them: rows of 1 × height × width
+ * numbers. Each file may be plain or gzip, and is read and checked to its end, whichever images are taken. INFL_E_IO: a
+ * file cannot be opened or read, or its gzip data is damaged or cut short; INFL_E_FORMAT, with the byte of the unpacked
+ * file: a wrong magic number, a dimension that is 0, a file that ends early or goes on, numbers of images and labels
+ * that differ, a label beyond n_classes, a class of index below the largest that no label of the file is (unless
+ * n_classes is given); INFL_E_ARGUMENT: fewer images than first and count ask for, or bytes that would not become
+ * finite numbers.
+ */
+INFL_API infl_status infl_dataset_from_idx(infl_dataset **out, const char *images_path, const char *labels_path,
+                                           const infl_image_options *options);
+
+/*
+ * CIFAR-10 from n_paths files of its binary version, one after the other: rows of 3 × 32 × 32 numbers (red, green,
+ * blue), 10 classes with their names, any number of records a file. Errors as above; INFL_E_FORMAT, with record and
+ * byte: a file that is empty or ends within a record, a label above 9.
+ */
+INFL_API infl_status infl_dataset_from_cifar10(infl_dataset **out, const char *const *paths, size_t n_paths,
+                                               const infl_image_options *options);
+
 /* The given rows, in the given order (repeats allowed), without copying the data. n_rows ≥ 1. */
 INFL_API infl_status infl_dataset_subset(infl_dataset **out, const infl_dataset *dataset, const size_t *rows,
                                          size_t n_rows);
@@ -182,6 +211,23 @@ INFL_API infl_status infl_dataset_split(infl_dataset **first, infl_dataset **sec
 INFL_API infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dataset,
                                               const infl_dataset *reference);
 
+/*
+ * For images, whose features are `channels` runs of d/channels each (MNIST: 1, CIFAR-10: 3; channels divides d): mean
+ * and standard deviation (1/n; 0 for a constant channel) of each channel over all rows, `channels` numbers each.
+ * INFL_E_NONFINITE: one of them overflows.
+ */
+INFL_API infl_status infl_dataset_measure_channels(const infl_dataset *dataset, size_t channels, double *mean,
+                                                   double *deviation);
+
+/*
+ * A copy, of the same precision, in which every feature has had its channel's mean subtracted and been divided by its
+ * channel's deviation (0: it is only centred): as measured, of the training rows for test rows too, or as published.
+ * The copy is a first dataset, as above. INFL_E_ARGUMENT: a deviation is negative; INFL_E_NONFINITE: mean, deviation or
+ * a result is not finite.
+ */
+INFL_API infl_status infl_dataset_normalise_channels(infl_dataset **out, const infl_dataset *dataset, size_t channels,
+                                                     const double *mean, const double *deviation);
+
 INFL_API void infl_dataset_destroy(infl_dataset *dataset);
 
 /* Shape and target kind; 0 (and INFL_TARGET_CLASS) for NULL. n_targets: C for classes, t for real targets. */
@@ -190,7 +236,7 @@ INFL_API size_t infl_dataset_features(const infl_dataset *dataset);
 INFL_API size_t infl_dataset_targets(const infl_dataset *dataset);
 INFL_API infl_target_kind infl_dataset_target_kind(const infl_dataset *dataset);
 
-/* The name of a class (of Iris, or of a CSV file with class names); NULL where there is none. Owned by the dataset. */
+/* The name of a class (of Iris, CIFAR-10, or a CSV file with names); NULL where there is none. Owned by the dataset. */
 INFL_API const char *infl_dataset_class_name(const infl_dataset *dataset, size_t class_index);
 
 /* One row: its d features, and its class index or its t targets. Either output may be NULL. */
@@ -285,6 +331,33 @@ INFL_API infl_node infl_builder_activation(infl_builder *builder, infl_node inpu
 /* y = a + b, of the same width (a residual connection). */
 INFL_API infl_node infl_builder_add(infl_builder *builder, infl_node a, infl_node b);
 
+typedef struct infl_batch_norm {
+    size_t size;
+    double epsilon;  /* ε > 0                                                                                    */
+    double momentum; /* in [0, 1]: the share of a batch's statistics in running ← (1 − momentum)·running + momentum·batch */
+} infl_batch_norm;
+#define INFL_BATCH_NORM_INIT {sizeof(infl_batch_norm), 1e-5, 0.1}
+
+/*
+ * Batch normalisation (Ioffe & Szegedy 2015), for each channel y = γ (x − mean)/√(variance + ε) + β; γ ("weight", which
+ * starts at 1, and is no weight for INFL_DECAY_WEIGHTS) and β ("bias", 0) are parameters. In infl_train's steps mean and
+ * variance (1/m over the m numbers of the batch: rows × height × width) are the batch's, and running statistics (the
+ * variance by 1/(m−1), as in PyTorch) follow them. Everywhere else, in predictions, risks, gradients, curvature, influence
+ * and polishing, the running statistics are constants, and the layer an affine map. They are the model's state:
+ * infl_model_state. options NULL: the defaults.
+ */
+INFL_API infl_node infl_builder_batch_norm(infl_builder *builder, infl_node input, const infl_batch_norm *options);
+
+/*
+ * Dropout (Srivastava et al. 2014): in infl_train's steps each number is 0 with probability rate, and else divided by
+ * 1 − rate; everywhere else y = x. 0 ≤ rate < 1. What is dropped of a row is decided by the training's seed, the step, the
+ * row and the layer alone: leaving another row out changes nothing.
+ */
+INFL_API infl_node infl_builder_dropout(infl_builder *builder, infl_node input, double rate);
+
+/* An image as a vector of channels·height·width numbers, channels outermost, rows next: no work and no memory. */
+INFL_API infl_node infl_builder_flatten(infl_builder *builder, infl_node input);
+
 /*
  * The network that computes `output` from the input; layers that `output` does not need are left out. Parameters are
  * drawn from the seed. The builder stays usable (and must still be destroyed).
@@ -299,11 +372,11 @@ INFL_API infl_status infl_model_create_mlp(infl_model **out, infl_precision prec
                                            const size_t *units, size_t n_layers, infl_activation activation,
                                            infl_initialiser initialiser, uint64_t seed);
 
-/* A model of its own with the same graph, precision and parameter values. */
+/* A model of its own with the same graph, precision, parameter values and state. */
 INFL_API infl_status infl_model_clone(infl_model **out, const infl_model *model);
 INFL_API void infl_model_destroy(infl_model *model);
 
-/* Draws all parameters anew from the seed, as at creation. */
+/* Draws all parameters anew from the seed, as at creation; the state begins anew as well. */
 INFL_API infl_status infl_model_initialise(infl_model *model, uint64_t seed);
 
 INFL_API size_t infl_model_inputs(const infl_model *model);
@@ -326,8 +399,28 @@ typedef struct infl_tensor {
 INFL_API size_t infl_model_tensors(const infl_model *model);
 INFL_API infl_status infl_model_tensor(const infl_model *model, size_t index, infl_tensor *out);
 
+/*
+ * The state: numbers that belong to the model but are not fitted, kept in double precision: means (at first 0) and
+ * variances (1) of batch normalisation. infl_train moves them with θ; objectives on one model share them.
+ */
+INFL_API size_t infl_model_state(const infl_model *model); /* how many numbers; 0 without batch normalisation */
+INFL_API infl_status infl_model_get_state(const infl_model *model, double *state);
+/* INFL_E_NONFINITE: a number is NaN or infinite; INFL_E_ARGUMENT: a variance is negative. */
+INFL_API infl_status infl_model_set_state(infl_model *model, const double *state);
+
+/* The tensors of the state, as above: "batch_norm1.running_mean", "batch_norm1.running_variance", ... */
+INFL_API size_t infl_model_state_tensors(const infl_model *model);
+INFL_API infl_status infl_model_state_tensor(const infl_model *model, size_t index, infl_tensor *out);
+
 /* outputs: n×C raw network outputs (logits) for all n rows. */
 INFL_API infl_status infl_model_predict(const infl_model *model, const infl_dataset *dataset, double *outputs);
+
+/*
+ * The fraction of rows whose class the model finds: the index of the largest output, of equals the first; with one
+ * output, class 1 where it is above 0, else class 0. INFL_E_ARGUMENT: real targets, or more classes than outputs (with
+ * one output: than 2).
+ */
+INFL_API infl_status infl_model_accuracy(const infl_model *model, const infl_dataset *dataset, double *accuracy);
 
 /* Jacobian of the outputs times k tangents: out is k×n×C, out[j][i][c] = ∇_θ f_c(x_i) · tangents[j]; tangents k×p. */
 INFL_API infl_status infl_model_jvp(const infl_model *model, const infl_dataset *dataset, const double *tangents,
@@ -336,6 +429,52 @@ INFL_API infl_status infl_model_jvp(const infl_model *model, const infl_dataset 
 /* Transposed Jacobian times k cotangents: out is k×p, out[j] = Σ_i Σ_c cotangents[j][i][c] ∇_θ f_c(x_i). */
 INFL_API infl_status infl_model_vjp(const infl_model *model, const infl_dataset *dataset, const double *cotangents,
                                     size_t k, double *out);
+
+/* =================================================================================================== zoo ======= */
+
+/* Networks from the literature. Values are pinned. Each ends in a dense layer that gives the logits. */
+typedef enum infl_zoo_network {
+    INFL_ZOO_KL_CNN = 0,   /* [KL17]: 3×3 convolutions to 8 channels with strides 1, 2, 1, 2, 1, then 1×1 to 10, all
+                              unpadded, tanh after each; the mean over each channel                                */
+    INFL_ZOO_LENET5 = 1,   /* LeCun et al. 1998 in today's form: 5×5 convolutions to 6 and 16 channels, after each ReLU
+                              and 2×2 max pooling, dense layers of 120 and 84 with ReLU. An axis of under 32 pixels is
+                              first padded by 2 on each side (28×28 digits)                                        */
+    INFL_ZOO_VGG13 = 2,    /* configuration B of Simonyan & Zisserman 2015, padded 3×3 convolutions with ReLU, 2×2 max
+                              pooling after each block; for small images: the mean over each channel, one dense layer */
+    INFL_ZOO_VGG14 = 3,    /* VGG13 with a third convolution in its last block                                     */
+    INFL_ZOO_RESNET18 = 4, /* He et al. 2016 for small images: the first convolution is 3×3 with stride 1, and no pool
+                              follows it; 1×1 convolutions where a shortcut changes its shape                      */
+    INFL_ZOO_RESNET50 = 5  /* likewise, of bottleneck blocks (stride in the 3×3 convolution)                       */
+} infl_zoo_network;
+
+typedef struct infl_zoo_options {
+    size_t size;
+    size_t channels, height, width; /* of the image; 0: the network's own, 1×28×28 for KL_CNN, 3×32×32 else     */
+    size_t n_classes;
+    int batch_norm;      /* after every convolution, before its activation: 1 or 0; -1: as published, ResNets
+                            alone have it. Convolutions have biases, also before it as VGGs are commonly counted,
+                            except in ResNets with it                                                            */
+    double width_factor; /* all channels and hidden units times this, rounded, at least 1                       */
+} infl_zoo_options;
+#define INFL_ZOO_OPTIONS_INIT {sizeof(infl_zoo_options), 0, 0, 0, 10, -1, 1.0}
+
+/*
+ * A network of the zoo. Convolutions and hidden dense layers are drawn by INFL_INIT_HE, the last layer by
+ * INFL_INIT_LECUN; KL_CNN: all by INFL_INIT_TRUNCATED_NORMAL. INFL_E_ARGUMENT: an image too small for its strides and
+ * pools (VGGs: under 32 pixels).
+ */
+INFL_API infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, const infl_zoo_options *options,
+                                           infl_precision precision, uint64_t seed);
+
+/*
+ * The same appended to a graph: the layers from `input`, an image node, to the logits, whose node is returned. The
+ * image is the node's: LeNet-5's padding alone goes by the options' height and width, and channels is not used.
+ */
+INFL_API infl_node infl_builder_zoo(infl_builder *builder, infl_node input, infl_zoo_network network,
+                                    const infl_zoo_options *options);
+
+/* "kl_cnn", "lenet5", "vgg13", "vgg14", "resnet18", "resnet50"; NULL beyond the last. */
+INFL_API const char *infl_zoo_network_name(infl_zoo_network network);
 
 /* ================================================================================================== loss ======= */
 
@@ -592,8 +731,8 @@ typedef struct infl_solve_report {
 
 /*
  * Prepares (factorises; finds LiSSA's scale). The inverse, by whichever method, is of the θ that the curvature's
- * objective has at this moment: where that has changed since, infl_inverse_solve and all that uses it give
- * INFL_E_ARGUMENT; create the inverse again.
+ * objective has at this moment, and of its model's state: where one has changed since, infl_inverse_solve and all that uses
+ * it give INFL_E_ARGUMENT; create the inverse again.
  */
 INFL_API infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature,
                                          const infl_inverse_options *options);
@@ -646,7 +785,7 @@ INFL_API infl_status infl_influence_norms(infl_influence *influence, const size_
 
 /*
  * I(z, z_t): scores is n_test×n_train (rows NULL: all). test: an objective at the same θ (another dataset, another loss
- * if wished; its decay plays no part); INFL_E_ARGUMENT where its θ is another. One solve a test row; reports: n_test
+ * if wished; its decay plays no part); INFL_E_ARGUMENT where its θ or state is another. One solve a test row; reports: n_test
  * or NULL.
  */
 INFL_API infl_status infl_influence_scores(infl_influence *influence, infl_objective *test, const size_t *test_rows,
@@ -729,6 +868,12 @@ typedef struct infl_train_result {
 /*
  * Minimises the objective from its present θ; θ is written back at the end. result may be NULL. INFL_E_DIVERGED when
  * R or θ stops being finite, and then, as on any error, θ is as before.
+ *
+ * A model with batch normalisation or dropout takes its steps in training mode: on the batch's own statistics, which move
+ * the model's state (an error restores that too), and with dropped numbers. What is reported of R and ∇R, and
+ * gradient_tolerance, are of the model as it predicts. All rows of a batch are held in memory at once: INFL_E_BUDGET where
+ * the objective's budget is less. INFL_E_ARGUMENT: the last batch of an epoch would have one row, of which a channel of
+ * one number, normalised, has no variance; another batch avoids it.
  */
 INFL_API infl_status infl_train(infl_objective *objective, const infl_train_options *options,
                                 infl_train_result *result);
@@ -765,8 +910,10 @@ typedef struct infl_retrain_options {
     int threads;                       /* over rows; 0: as many as OpenMP offers                                   */
     infl_progress_fn progress;         /* stage "retrain", in rows (the control run counts as one)                  */
     void *progress_context;
+    const double *start_state;         /* a state of the model to start from, likewise (infl_model_state numbers); NULL:
+                                          the present one                                                           */
 } infl_retrain_options;
-#define INFL_RETRAIN_OPTIONS_INIT {sizeof(infl_retrain_options), NULL, NULL, NULL, NULL, 1, 0, NULL, NULL}
+#define INFL_RETRAIN_OPTIONS_INIT {sizeof(infl_retrain_options), NULL, NULL, NULL, NULL, 1, 0, NULL, NULL, NULL}
 
 /* Arrays of the caller's to fill; each may be NULL. m: the number of rows removed in turn, t: of test rows. */
 typedef struct infl_retrain_output {
@@ -785,7 +932,7 @@ typedef struct infl_retrain_output {
 
 /*
  * Leave-one-out ground truth: for each given row of the train objective, removes it, retrains, and compares. The
- * objectives keep their θ. test may be NULL (then no losses); it measures at its own loss, without decay. options NULL:
+ * objectives keep their θ and state. test may be NULL (then no losses); it measures at its own loss, without decay. options NULL:
  * polish with its defaults from the present θ, less the control.
  */
 INFL_API infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size_t n_rows,

@@ -38,13 +38,15 @@ static infl_status objective_product(void *self, const size_t *rows, size_t n, c
     return infl_objective_product_rows(of->objective, of->kind, rows, n, vectors, k, out);
 }
 
-static infl_status objective_parameters(const void *self, double *theta) {
-    return infl_objective_get_parameters(((const objective_curvature *)self)->objective, theta);
+static infl_status objective_point(const void *self, double *point) {
+    const infl_objective *objective = ((const objective_curvature *)self)->objective;
+    INFL_TRY(infl_objective_get_parameters(objective, point));
+    return infl_objective_get_state(objective, point + objective->n_parameters);
 }
 
 infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
                                   double damping) {
-    static const infl_curvature_ops ops = {infl_release, objective_product, NULL, objective_parameters};
+    static const infl_curvature_ops ops = {infl_release, objective_product, NULL, objective_point};
     INFL_REQUIRE(out);
     INFL_REQUIRE(objective);
     if ((int)kind < INFL_HESSIAN || (int)kind > INFL_FISHER)
@@ -59,7 +61,9 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
                                           infl_objective_rows(objective), damping);
     if (status != INFL_OK)
         infl_release(self);
-    else if (kind == INFL_HESSIAN)
+    else
+        (*out)->n_point = objective->n_parameters + infl_objective_state(objective);
+    if (status == INFL_OK && kind == INFL_HESSIAN)
         (*out)->remedy = "not a minimum? train or polish further, use INFL_GAUSS_NEWTON, or damp: ";
     return status;
 }

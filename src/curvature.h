@@ -9,13 +9,14 @@ typedef struct infl_curvature_ops {
     /* out[j] = C v_j; rows (n of them) asks for the stochastic estimate over those rows, NULL for all */
     infl_status (*product)(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out);
     infl_status (*dense)(void *self, double *matrix); /* C, exactly symmetric; NULL: by p products */
-    infl_status (*parameters)(const void *self, double *theta); /* θ that C depends on, p numbers; NULL: on none */
+    infl_status (*point)(const void *self, double *point); /* θ and state that C depends on; NULL: on none */
 } infl_curvature_ops;
 
 struct infl_curvature {
     const infl_curvature_ops *ops;
     void *self;
     size_t p;
+    size_t n_point; /* numbers that C depends on: θ, and the state of a model that has one */
     size_t n_rows; /* rows that a stochastic estimate may draw from; 0 where there are none (a plain matrix) */
     double damping;
     const char *remedy; /* what a sentence about an indefinite C advises before a damping; "": nothing */

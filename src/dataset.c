@@ -355,37 +355,96 @@ out:
 }
 
 /*
- * Mean and standard deviation (1 for a constant feature) of each feature. Sums are of distances from the minimum, and
- * of squares in units of the range, so that neither large offsets nor extreme units lose digits.
+ * Mean and standard deviation (0 for a constant one) of each channel, a run of d/channels features. Sums are of
+ * distances from the minimum, and of squares in units of the range, so that neither large offsets nor extreme units
+ * lose digits; and row by row, so that many features do not lose them either.
  */
-static infl_status measure_features(const infl_dataset *dataset, double *mean, double *deviation) {
-    size_t n = dataset->n_rows, d = dataset->storage->n_features;
-    double *minimum, *range;
-    INFL_ALLOCATE(minimum, 2 * d);
-    range = minimum + d;
-    for (size_t j = 0; j < d; j++)
-        minimum[j] = range[j] = feature(dataset, 0, j);
-    for (size_t i = 1; i < n; i++)
-        for (size_t j = 0; j < d; j++) {
-            minimum[j] = fmin(minimum[j], feature(dataset, i, j));
-            range[j] = fmax(range[j], feature(dataset, i, j));
-        }
-    for (size_t j = 0; j < d; j++)
-        range[j] -= minimum[j];
+static infl_status measure(const infl_dataset *dataset, size_t channels, double *mean, double *deviation) {
+    size_t n = dataset->n_rows, run = dataset->storage->n_features / channels;
+    double *minimum, *range, count = (double)n * (double)run;
+    INFL_ALLOCATE(minimum, 2 * channels);
+    range = minimum + channels;
+    for (size_t c = 0; c < channels; c++) {
+        minimum[c] = range[c] = feature(dataset, 0, c * run);
+        mean[c] = deviation[c] = 0.0;
+    }
     for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < d; j++)
-            mean[j] += feature(dataset, i, j) - minimum[j];
-    for (size_t j = 0; j < d; j++)
-        mean[j] = minimum[j] + mean[j] / (double)n;
+        for (size_t c = 0; c < channels; c++)
+            for (size_t j = c * run; j < (c + 1) * run; j++) {
+                double value = feature(dataset, i, j);
+                minimum[c] = value < minimum[c] ? value : minimum[c];
+                range[c] = value > range[c] ? value : range[c];
+            }
+    for (size_t c = 0; c < channels; c++)
+        range[c] -= minimum[c];
     for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < d; j++) {
-            double difference = range[j] > 0.0 ? (feature(dataset, i, j) - mean[j]) / range[j] : 0.0;
-            deviation[j] += difference * difference;
+        for (size_t c = 0; c < channels; c++) {
+            double sum = 0.0;
+            for (size_t j = c * run; j < (c + 1) * run; j++)
+                sum += feature(dataset, i, j) - minimum[c];
+            mean[c] += sum;
         }
-    for (size_t j = 0; j < d; j++)
-        deviation[j] = range[j] > 0.0 ? range[j] * sqrt(deviation[j] / (double)n) : 1.0;
+    for (size_t c = 0; c < channels; c++)
+        mean[c] = minimum[c] + mean[c] / count;
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < channels; c++) {
+            double sum = 0.0;
+            for (size_t j = c * run; range[c] > 0.0 && j < (c + 1) * run; j++) {
+                double difference = (feature(dataset, i, j) - mean[c]) / range[c];
+                sum += difference * difference;
+            }
+            deviation[c] += sum;
+        }
+    for (size_t c = 0; c < channels; c++)
+        deviation[c] = range[c] * sqrt(deviation[c] / count);
     infl_release(minimum);
     return INFL_OK;
+}
+
+/* A first dataset with (x − mean) / deviation for x, which is only centred where the deviation is 0. */
+static infl_status normalise(infl_dataset **out, const infl_dataset *dataset, size_t channels, const double *mean,
+                             const double *deviation, const char *function) {
+    const infl_storage *source = dataset->storage;
+    size_t n = dataset->n_rows, d = source->n_features, t = source->n_targets, run = d / channels;
+    infl_dataset *result = NULL;
+    infl_dataset_spec shape = INFL_DATASET_SPEC_INIT;
+    shape.n_rows = n;
+    shape.n_features = d;
+    shape.labels = source->labels;
+    shape.n_classes = shape.n_targets = t;
+    INFL_TRY(create_storage(&result, &shape, source->precision));
+    infl_status status = INFL_OK;
+    if (source->class_names != NULL &&
+        (status = infl_dataset_name_classes(result, (const char *const *)source->class_names, t)) != INFL_OK)
+        goto out;
+    void *features = (void *)result->storage->features;
+    int32_t *labels = (int32_t *)result->storage->labels;
+    double *targets = (double *)result->storage->targets;
+    for (size_t i = 0; i < n; i++) {
+        size_t source_row = infl_dataset_storage_row(dataset, i);
+        for (size_t j = 0, c = 0; j < d; j++) {
+            c += j == (c + 1) * run;
+            double value = (feature(dataset, i, j) - mean[c]) / (deviation[c] > 0.0 ? deviation[c] : 1.0);
+            if (source->precision == INFL_F32)
+                ((float *)features)[i * d + j] = (float)value;
+            else
+                ((double *)features)[i * d + j] = value;
+            if (!isfinite(feature(result, i, j))) {
+                status = infl_fail(INFL_E_NONFINITE, "%s: the feature in row %zu, column %zu overflows: mean %g, "
+                                   "standard deviation %g", function, i, j, mean[c], deviation[c]);
+                goto out;
+            }
+        }
+        if (labels != NULL)
+            labels[i] = source->labels[source_row];
+        else
+            memcpy(targets + i * t, source->targets + source_row * t, t * sizeof *targets);
+    }
+    *out = result;
+out:
+    if (status != INFL_OK)
+        infl_dataset_destroy(result);
+    return status;
 }
 
 /* Datasets that both name their classes have to number them alike. */
@@ -410,57 +469,64 @@ infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dat
     INFL_REQUIRE(dataset);
     if (reference == NULL)
         reference = dataset;
-    const infl_storage *source = dataset->storage;
-    size_t n = dataset->n_rows, d = source->n_features, t = source->n_targets;
+    size_t d = dataset->storage->n_features;
     if (reference->storage->n_features != d)
         return infl_fail(INFL_E_ARGUMENT, "%s: reference has %zu features; expected the dataset's %zu", __func__,
                          reference->storage->n_features, d);
     INFL_TRY(check_same_names(dataset, reference, __func__));
-    infl_status status = INFL_OK;
-    infl_dataset *result = NULL;
     double *mean, *deviation;
     INFL_ALLOCATE(mean, 2 * d);
     deviation = mean + d;
-    if ((status = measure_features(reference, mean, deviation)) != INFL_OK)
-        goto out;
-    infl_dataset_spec shape = INFL_DATASET_SPEC_INIT;
-    shape.n_rows = n;
-    shape.n_features = d;
-    shape.labels = source->labels;
-    shape.n_classes = shape.n_targets = t;
-    if ((status = create_storage(&result, &shape, source->precision)) != INFL_OK)
-        goto out;
-    if (source->class_names != NULL &&
-        (status = infl_dataset_name_classes(result, (const char *const *)source->class_names, t)) != INFL_OK)
-        goto out;
-    void *features = (void *)result->storage->features;
-    int32_t *labels = (int32_t *)result->storage->labels;
-    double *targets = (double *)result->storage->targets;
-    for (size_t i = 0; i < n; i++) {
-        size_t source_row = infl_dataset_storage_row(dataset, i);
-        for (size_t j = 0; j < d; j++) {
-            double value = (feature(dataset, i, j) - mean[j]) / deviation[j];
-            if (source->precision == INFL_F32)
-                ((float *)features)[i * d + j] = (float)value;
-            else
-                ((double *)features)[i * d + j] = value;
-            if (!isfinite(feature(result, i, j))) {
-                status = infl_fail(INFL_E_NONFINITE, "%s: the feature in row %zu, column %zu overflows: mean %g, "
-                                   "standard deviation %g", __func__, i, j, mean[j], deviation[j]);
-                goto out;
-            }
-        }
-        if (labels != NULL)
-            labels[i] = source->labels[source_row];
-        else
-            memcpy(targets + i * t, source->targets + source_row * t, t * sizeof *targets);
-    }
-    *out = result;
-out:
-    if (status != INFL_OK)
-        infl_dataset_destroy(result);
+    infl_status status = measure(reference, d, mean, deviation);
+    if (status == INFL_OK)
+        status = normalise(out, dataset, d, mean, deviation, __func__);
     infl_release(mean);
-    return status;
+    return infl_in_name_of(__func__, status);
+}
+
+static infl_status check_channels(const infl_dataset *dataset, size_t channels, const char *function) {
+    if (channels == 0 || dataset->storage->n_features % channels != 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: channels is %zu; expected a divisor of the dataset's %zu features",
+                         function, channels, dataset->storage->n_features);
+    return INFL_OK;
+}
+
+infl_status infl_dataset_measure_channels(const infl_dataset *dataset, size_t channels, double *mean,
+                                          double *deviation) {
+    INFL_REQUIRE(dataset);
+    INFL_REQUIRE(mean);
+    INFL_REQUIRE(deviation);
+    INFL_TRY(check_channels(dataset, channels, __func__));
+    double *found;
+    INFL_ALLOCATE(found, 2 * channels);
+    infl_status status = measure(dataset, channels, found, found + channels);
+    for (size_t c = 0; status == INFL_OK && c < channels; c++)
+        if (!isfinite(found[c]) || !isfinite(found[channels + c]))
+            status = infl_fail(INFL_E_NONFINITE, "%s: the mean or deviation of channel %zu overflows", __func__, c);
+    if (status == INFL_OK) {
+        memcpy(mean, found, channels * sizeof *mean);
+        memcpy(deviation, found + channels, channels * sizeof *deviation);
+    }
+    infl_release(found);
+    return infl_in_name_of(__func__, status);
+}
+
+infl_status infl_dataset_normalise_channels(infl_dataset **out, const infl_dataset *dataset, size_t channels,
+                                            const double *mean, const double *deviation) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(dataset);
+    INFL_REQUIRE(mean);
+    INFL_REQUIRE(deviation);
+    INFL_TRY(check_channels(dataset, channels, __func__));
+    for (size_t c = 0; c < channels; c++) {
+        if (!isfinite(mean[c]) || !isfinite(deviation[c]))
+            return infl_fail(INFL_E_NONFINITE, "%s: mean[%zu] is %g and deviation[%zu] %g; expected finite numbers",
+                             __func__, c, mean[c], c, deviation[c]);
+        if (deviation[c] < 0.0)
+            return infl_fail(INFL_E_ARGUMENT, "%s: deviation[%zu] is %g; expected at least 0", __func__, c,
+                             deviation[c]);
+    }
+    return infl_in_name_of(__func__, normalise(out, dataset, channels, mean, deviation, __func__));
 }
 
 size_t infl_dataset_rows(const infl_dataset *dataset) { return dataset == NULL ? 0 : dataset->n_rows; }

@@ -227,18 +227,25 @@ infl_status infl_influence_removal_parameters(infl_influence *influence, const s
                    influence->p, out, reports, __func__);
 }
 
-/* The test objective must measure at the θ of the train objective. */
+/* The test objective must measure at the θ, and the state, of the train objective. */
 static infl_status check_test(const infl_influence *influence, infl_objective *test, const char *function) {
-    size_t p = influence->p;
+    size_t p = influence->p, n_state = infl_objective_state(influence->train);
     if (test->n_parameters != p)
         return infl_fail(INFL_E_ARGUMENT, "%s: test has %zu parameters, but train has %zu", function,
                          test->n_parameters, p);
-    double *theta = NULL, *theta_test = NULL;
+    if (infl_objective_state(test) != n_state)
+        return infl_fail(INFL_E_ARGUMENT, "%s: the state of test's model has %zu numbers, but train's has %zu", function,
+                         infl_objective_state(test), n_state);
+    double *theta = NULL, *theta_test = NULL, *state = NULL, *state_test = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(theta, p);
     INFL_ALLOCATE_OR_OUT(theta_test, p);
+    INFL_ALLOCATE_OR_OUT(state, n_state);
+    INFL_ALLOCATE_OR_OUT(state_test, n_state);
     if ((status = infl_objective_get_parameters(influence->train, theta)) != INFL_OK ||
-        (status = infl_objective_get_parameters(test, theta_test)) != INFL_OK)
+        (status = infl_objective_get_parameters(test, theta_test)) != INFL_OK ||
+        (status = infl_objective_get_state(influence->train, state)) != INFL_OK ||
+        (status = infl_objective_get_state(test, state_test)) != INFL_OK)
         goto out;
     for (size_t i = 0; i < p; i++) {
         if (theta[i] != theta_test[i]) {
@@ -249,9 +256,20 @@ static infl_status check_test(const infl_influence *influence, infl_objective *t
             goto out;
         }
     }
+    for (size_t i = 0; i < n_state; i++) {
+        if (state[i] != state_test[i]) {
+            status = infl_fail(INFL_E_ARGUMENT,
+                               "%s: test's model has another state than train's (number %zu: %g and %g); create both "
+                               "objectives on one model, or set its state with infl_model_set_state",
+                               function, i, state_test[i], state[i]);
+            goto out;
+        }
+    }
 out:
     infl_release(theta);
     infl_release(theta_test);
+    infl_release(state);
+    infl_release(state_test);
     return status;
 }
 

@@ -103,24 +103,26 @@ static infl_status check_options(const char *function, const infl_curvature *cur
     return INFL_OK;
 }
 
-/* *theta: what the curvature depends on, to be released also on failure; NULL where there is none. */
-static infl_status read_parameters(const infl_curvature *curvature, double **theta) {
-    *theta = NULL;
-    if (curvature->ops->parameters == NULL)
+/* *point: what the curvature depends on, to be released also on failure; NULL where there is none. */
+static infl_status read_point(const infl_curvature *curvature, double **point) {
+    *point = NULL;
+    if (curvature->ops->point == NULL)
         return INFL_OK;
-    INFL_ALLOCATE(*theta, curvature->p);
-    return curvature->ops->parameters(curvature->self, *theta);
+    INFL_ALLOCATE(*point, curvature->n_point);
+    return curvature->ops->point(curvature->self, *point);
 }
 
-/* What was prepared is of θ at that moment; the curvature is of θ now. */
-static infl_status check_parameters(const infl_inverse *inverse) {
+/* What was prepared is of θ and the model's state at that moment; the curvature is of those now. */
+static infl_status check_point(const infl_inverse *inverse) {
     double *now;
-    infl_status status = read_parameters(inverse->curvature, &now);
-    for (size_t i = 0; status == INFL_OK && now != NULL && i < inverse->curvature->p; i++)
-        if (now[i] != inverse->theta[i])
-            status = infl_fail(INFL_E_ARGUMENT, "theta has changed since infl_inverse_create (parameter %zu: %g, now %g, "
-                               "a change of %.2g); create the inverse again", i, inverse->theta[i], now[i],
-                               now[i] - inverse->theta[i]);
+    size_t p = inverse->curvature->p;
+    infl_status status = read_point(inverse->curvature, &now);
+    for (size_t i = 0; status == INFL_OK && now != NULL && i < inverse->curvature->n_point; i++)
+        if (now[i] != inverse->point[i])
+            status = infl_fail(INFL_E_ARGUMENT, "%s has changed since infl_inverse_create (%s %zu: %g, now %g, "
+                               "a change of %.2g); create the inverse again", i < p ? "theta" : "the model's state",
+                               i < p ? "parameter" : "number", i < p ? i : i - p, inverse->point[i], now[i],
+                               now[i] - inverse->point[i]);
     infl_release(now);
     return status;
 }
@@ -136,7 +138,7 @@ infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature, c
     *inverse = (infl_inverse){.ops = methods[given.method], .curvature = curvature, .options = given};
     if (given.tolerance == 0)
         inverse->options.tolerance = given.method == INFL_LISSA ? LISSA_TOLERANCE : CG_TOLERANCE;
-    infl_status status = read_parameters(curvature, &inverse->theta);
+    infl_status status = read_point(curvature, &inverse->point);
     if (status == INFL_OK)
         status = inverse->ops->prepare(inverse);
     if (status != INFL_OK) {
@@ -151,7 +153,7 @@ void infl_inverse_destroy(infl_inverse *inverse) {
     if (inverse == NULL)
         return;
     inverse->ops->release(inverse->state);
-    infl_release(inverse->theta);
+    infl_release(inverse->point);
     infl_release(inverse);
 }
 
@@ -219,7 +221,7 @@ infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides,
 infl_status infl_inverse_solve_named(infl_inverse *inverse, infl_solve_names names, const double *right_sides, size_t k,
                                      double *solutions, infl_solve_report *reports) {
     size_t p = inverse->curvature->p;
-    INFL_TRY(check_parameters(inverse));
+    INFL_TRY(check_point(inverse));
     inverse->names = names;
 
     double *scaled = NULL, *found = NULL, *images = NULL;

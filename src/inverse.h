@@ -29,7 +29,7 @@ struct infl_inverse {
     infl_curvature *curvature; /* borrowed */
     infl_inverse_options options;
     void *state;
-    double *theta;          /* p: the objective's when this was prepared; NULL: the curvature depends on none */
+    double *point;          /* θ, state of the objective when this was prepared; NULL: the curvature depends on none */
     infl_solve_names names; /* of the present solve */
 };
 

@@ -126,6 +126,33 @@ infl_node infl_builder_add(infl_builder *builder, infl_node a, infl_node b) {
     return append_node(builder, INFL_OK, &spec, "infl_builder_add");
 }
 
+infl_node infl_builder_batch_norm(infl_builder *builder, infl_node input, const infl_batch_norm *options) {
+    infl_batch_norm norm = INFL_BATCH_NORM_INIT;
+    infl_status checked = infl_read_options(&norm, sizeof norm, options, "infl_builder_batch_norm", "options");
+    if (checked == INFL_OK && !(norm.epsilon > 0.0 && isfinite(norm.epsilon)))
+        checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_batch_norm: epsilon is %g; a finite number > 0 is expected",
+                            norm.epsilon);
+    if (checked == INFL_OK && !(norm.momentum >= 0.0 && norm.momentum <= 1.0))
+        checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_batch_norm: momentum is %g; a number in [0, 1] is expected",
+                            norm.momentum);
+    infl_layer_spec spec = {.kind = INFL_LAYER_BATCH_NORM, .inputs = {input, -1}, .epsilon = norm.epsilon,
+                            .momentum = norm.momentum};
+    return append_node(builder, checked, &spec, "infl_builder_batch_norm");
+}
+
+infl_node infl_builder_dropout(infl_builder *builder, infl_node input, double rate) {
+    infl_status checked = INFL_OK;
+    if (!(rate >= 0.0 && rate < 1.0))
+        checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_dropout: rate is %g; a number in [0, 1) is expected", rate);
+    infl_layer_spec spec = {.kind = INFL_LAYER_DROPOUT, .inputs = {input, -1}, .rate = rate};
+    return append_node(builder, checked, &spec, "infl_builder_dropout");
+}
+
+infl_node infl_builder_flatten(infl_builder *builder, infl_node input) {
+    infl_layer_spec spec = {.kind = INFL_LAYER_FLATTEN, .inputs = {input, -1}};
+    return append_node(builder, INFL_OK, &spec, "infl_builder_flatten");
+}
+
 static infl_window window_of(const size_t kernel[2], const size_t stride[2], const size_t padding[2]) {
     infl_window window;
     memcpy(window.kernel, kernel, sizeof window.kernel);
@@ -197,11 +224,18 @@ static infl_status prune(infl_network *network, const infl_builder *builder, inf
     for (size_t i = 0; i < n; i++) {
         if (number[i] < 0)
             continue;
+        if (builder->layers[i].spec.kind == INFL_LAYER_FLATTEN) {
+            number[i] = number[builder->layers[i].spec.inputs[0]];
+            continue;
+        }
         infl_layer *layer = &layers[network->n_layers];
         *layer = builder->layers[i];
-        number[i] = (int32_t)network->n_layers++;
+        layer->index = network->n_layers++;
+        number[i] = (int32_t)layer->index;
         layer->varying = layer->parameters > 0;
         layer->offset = network->n_parameters;
+        layer->state_offset = network->n_state;
+        network->n_state += layer->state; /* no more than parameters */
         if (layer->parameters > SIZE_MAX / 64 - network->n_parameters) {
             status = infl_fail(INFL_E_ARGUMENT, "infl_model_create: more parameters than memory can hold");
             goto out;
@@ -228,26 +262,37 @@ out:
     return status;
 }
 
-/* The named views of θ: layers of a kind are numbered from 1. */
+static infl_status name_tensor(infl_tensor *to, const char *kind, size_t number, const infl_layer_tensor *described,
+                               size_t offset) {
+    char name[64], *owned;
+    snprintf(name, sizeof name, "%s%zu.%s", kind, number, described->name);
+    INFL_ALLOCATE(owned, strlen(name) + 1);
+    strcpy(owned, name);
+    *to = (infl_tensor){.name = owned, .offset = offset + described->offset, .length = described->length,
+                        .n_dims = described->n_dims, .is_weight = described->is_weight};
+    memcpy(to->dims, described->dims, sizeof to->dims);
+    return INFL_OK;
+}
+
+/* The named views of θ and of the state: layers of a kind are numbered from 1. */
 static infl_status name_tensors(infl_model *model) {
     size_t counts[INFL_LAYER_KINDS] = {0};
     INFL_ALLOCATE(model->tensors, model->network.n_layers * INFL_MAX_TENSORS);
+    INFL_ALLOCATE(model->state_tensors, model->network.n_layers * INFL_MAX_TENSORS);
     for (size_t i = 0; i < model->network.n_layers; i++) {
         const infl_layer *layer = &model->network.layers[i];
         const infl_layer_kind *kind = kind_of(layer);
         infl_layer_tensor described[INFL_MAX_TENSORS];
         size_t number = ++counts[layer->spec.kind], n = kind->tensors == NULL ? 0 : kind->tensors(layer, described);
         for (size_t j = 0; j < n; j++) {
-            char name[64];
-            snprintf(name, sizeof name, "%s%zu.%s", kind->name, number, described[j].name);
-            char *owned;
-            INFL_ALLOCATE(owned, strlen(name) + 1);
-            strcpy(owned, name);
-            infl_tensor *tensor = &model->tensors[model->n_tensors++];
-            *tensor = (infl_tensor){.name = owned, .offset = layer->offset + described[j].offset,
-                                    .length = described[j].length, .n_dims = described[j].n_dims,
-                                    .is_weight = described[j].is_weight};
-            memcpy(tensor->dims, described[j].dims, sizeof tensor->dims);
+            INFL_TRY(name_tensor(&model->tensors[model->n_tensors], kind->name, number, &described[j], layer->offset));
+            model->n_tensors++;
+        }
+        n = kind->states == NULL ? 0 : kind->states(layer, described);
+        for (size_t j = 0; j < n; j++) {
+            INFL_TRY(name_tensor(&model->state_tensors[model->n_state_tensors], kind->name, number, &described[j],
+                                 layer->state_offset));
+            model->n_state_tensors++;
         }
     }
     return INFL_OK;
@@ -282,12 +327,26 @@ static void initialise(infl_model *model, uint64_t seed) {
         for (size_t j = 0; j < n; j++) {
             uint64_t stream = INFL_STREAM_PARAMETERS | ++number << 8;
             for (size_t e = 0; e < tensors[j].length; e++) {
-                double value = tensors[j].is_weight ? draw(layer->spec.initialiser, &tensors[j], seed, stream, e) : 0.0;
+                double value = tensors[j].is_weight ? draw(layer->spec.initialiser, &tensors[j], seed, stream, e)
+                                                    : tensors[j].start;
                 size_t at = layer->offset + tensors[j].offset + e;
                 model->engine->from_double((char *)model->theta + at * model->engine->real_size, &value, 1);
             }
         }
+        n = kind->states == NULL ? 0 : kind->states(layer, tensors);
+        for (size_t j = 0; j < n; j++)
+            for (size_t e = 0; e < tensors[j].length; e++)
+                model->network.state[layer->state_offset + tensors[j].offset + e] = tensors[j].start;
     }
+}
+
+/* Room for θ and the state, with their tensors. */
+static infl_status hold_numbers(infl_model *model) {
+    model->theta = infl_allocate(model->network.n_parameters, model->engine->real_size);
+    if (model->theta == NULL)
+        return INFL_E_MEMORY;
+    INFL_ALLOCATE(model->network.state, model->network.n_state);
+    return name_tensors(model);
 }
 
 infl_status infl_model_create(infl_model **out, const infl_builder *builder, infl_node output, infl_precision precision,
@@ -310,9 +369,7 @@ infl_status infl_model_create(infl_model **out, const infl_builder *builder, inf
         goto out;
     }
     model->engine = infl_engine_select(precision);
-    model->theta = infl_allocate(model->network.n_parameters, model->engine->real_size);
-    status = model->theta == NULL ? INFL_E_MEMORY : name_tensors(model);
-    if (status != INFL_OK)
+    if ((status = hold_numbers(model)) != INFL_OK)
         goto out;
     initialise(model, seed);
     *out = model;
@@ -351,13 +408,13 @@ infl_status infl_model_clone(infl_model **out, const infl_model *model) {
     clone->engine = model->engine;
     clone->network = model->network;
     clone->network.layers = NULL;
+    clone->network.state = NULL;
     INFL_ALLOCATE_OR_OUT(clone->network.layers, model->network.n_layers);
     memcpy(clone->network.layers, model->network.layers, model->network.n_layers * sizeof *model->network.layers);
-    clone->theta = infl_allocate(model->network.n_parameters, model->engine->real_size);
-    status = clone->theta == NULL ? INFL_E_MEMORY : name_tensors(clone);
-    if (status != INFL_OK)
+    if ((status = hold_numbers(clone)) != INFL_OK)
         goto out;
     memcpy(clone->theta, model->theta, model->network.n_parameters * model->engine->real_size);
+    memcpy(clone->network.state, model->network.state, model->network.n_state * sizeof *model->network.state);
     *out = clone;
     clone = NULL;
 out:
@@ -370,8 +427,12 @@ void infl_model_destroy(infl_model *model) {
         return;
     for (size_t i = 0; i < model->n_tensors; i++)
         infl_release((void *)model->tensors[i].name);
+    for (size_t i = 0; i < model->n_state_tensors; i++)
+        infl_release((void *)model->state_tensors[i].name);
     infl_release(model->tensors);
+    infl_release(model->state_tensors);
     infl_release(model->theta);
+    infl_release(model->network.state);
     infl_release(model->network.layers);
     infl_release(model);
 }
@@ -426,6 +487,45 @@ infl_status infl_model_set_parameters(infl_model *model, const double *theta) {
     return INFL_OK;
 }
 
+size_t infl_model_state(const infl_model *model) { return model == NULL ? 0 : model->network.n_state; }
+
+size_t infl_model_state_tensors(const infl_model *model) { return model == NULL ? 0 : model->n_state_tensors; }
+
+infl_status infl_model_state_tensor(const infl_model *model, size_t index, infl_tensor *out) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(out);
+    if (index >= model->n_state_tensors)
+        return infl_fail(INFL_E_ARGUMENT, "infl_model_state_tensor: index %zu, but the model's state has %zu tensors",
+                         index, model->n_state_tensors);
+    *out = model->state_tensors[index];
+    return INFL_OK;
+}
+
+infl_status infl_model_get_state(const infl_model *model, double *state) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(state);
+    memcpy(state, model->network.state, model->network.n_state * sizeof *state);
+    return INFL_OK;
+}
+
+infl_status infl_model_set_state(infl_model *model, const double *state) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(state);
+    for (size_t i = 0; i < model->network.n_layers; i++) {
+        const infl_layer *layer = &model->network.layers[i];
+        for (size_t j = 0; j < layer->state; j++) {
+            size_t at = layer->state_offset + j;
+            if (!isfinite(state[at]))
+                return infl_fail(INFL_E_NONFINITE, "infl_model_set_state: state[%zu] is %g, not finite", at, state[at]);
+            if (j >= layer->state / 2 && state[at] < 0.0) /* means, then variances */
+                return infl_fail(INFL_E_ARGUMENT, "infl_model_set_state: state[%zu] is %g; a variance is not negative",
+                                 at, state[at]);
+        }
+    }
+    memcpy(model->network.state, state, model->network.n_state * sizeof *state);
+    return INFL_OK;
+}
+
 static infl_status check_inputs(const infl_model *model, const infl_dataset *dataset, const char *function) {
     if (infl_dataset_features(dataset) != model->network.n_inputs)
         return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %zu features, the model %zu inputs", function,
@@ -465,6 +565,42 @@ infl_status infl_model_predict(const infl_model *model, const infl_dataset *data
     INFL_TRY(check_inputs(model, dataset, __func__));
     return over_dataset(model, dataset, INFL_WORK_OUTPUTS, NULL, 0, outputs,
                         infl_dataset_rows(dataset) * model->network.n_outputs, __func__);
+}
+
+/* The class that the outputs of a row say. */
+static size_t predicted_class(const double *outputs, size_t n_outputs) {
+    size_t largest = 0;
+    if (n_outputs == 1)
+        return outputs[0] > 0.0;
+    for (size_t c = 1; c < n_outputs; c++)
+        if (outputs[c] > outputs[largest])
+            largest = c;
+    return largest;
+}
+
+infl_status infl_model_accuracy(const infl_model *model, const infl_dataset *dataset, double *accuracy) {
+    INFL_REQUIRE(model);
+    INFL_REQUIRE(dataset);
+    INFL_REQUIRE(accuracy);
+    INFL_TRY(check_inputs(model, dataset, __func__));
+    size_t n = infl_dataset_rows(dataset), n_outputs = model->network.n_outputs, right = 0;
+    size_t n_classes = infl_dataset_targets(dataset);
+    if (infl_dataset_target_kind(dataset) != INFL_TARGET_CLASS)
+        return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has real targets; expected classes", __func__);
+    if (n_classes > (n_outputs == 1 ? 2 : n_outputs))
+        return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %zu classes, the model %zu outputs", __func__, n_classes,
+                         n_outputs);
+    double *outputs;
+    INFL_ALLOCATE_MATRIX(outputs, n, n_outputs);
+    infl_status status = over_dataset(model, dataset, INFL_WORK_OUTPUTS, NULL, 0, outputs, n * n_outputs, __func__);
+    for (size_t i = 0; status == INFL_OK && i < n; i++) {
+        int32_t label = dataset->storage->labels[infl_dataset_storage_row(dataset, i)];
+        right += predicted_class(outputs + i * n_outputs, n_outputs) == (size_t)label;
+    }
+    infl_release(outputs);
+    if (status == INFL_OK)
+        *accuracy = (double)right / (double)n;
+    return status;
 }
 
 infl_status infl_model_jvp(const infl_model *model, const infl_dataset *dataset, const double *tangents, size_t k,

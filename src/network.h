@@ -26,6 +26,9 @@ enum {
     INFL_LAYER_CONV2D,
     INFL_LAYER_MAX_POOL,
     INFL_LAYER_AVERAGE_POOL,
+    INFL_LAYER_BATCH_NORM,
+    INFL_LAYER_DROPOUT,
+    INFL_LAYER_FLATTEN, /* in builders only: a model's graph has none */
     INFL_LAYER_KINDS
 };
 
@@ -60,14 +63,17 @@ typedef struct infl_layer_spec {
     int bias;
     infl_initialiser initialiser;
     infl_activation activation;
+    double epsilon, momentum; /* batch norm */
+    double rate;              /* dropout */
 } infl_layer_spec;
 
-/* A tensor of a layer's parameters, as its kind describes it; offset within the layer. */
+/* A tensor of a layer's parameters or state, as its kind describes it; offset within the layer. */
 typedef struct infl_layer_tensor {
     const char *name; /* "weight", "bias" */
     size_t offset, length, n_dims, dims[4];
     size_t fan_in, fan_out;
-    int is_weight;
+    int is_weight; /* drawn by the initialiser */
+    double start;  /* what the others begin with */
 } infl_layer_tensor;
 
 /* A node of the finished graph; nodes stand in an order in which inputs come first. Node 0 is the input. */
@@ -82,6 +88,9 @@ typedef struct infl_layer {
     int keeps_input, keeps_output; /* whether backward reads the values and tangents of the inputs, of the output */
     size_t parameters;  /* how many; at offset of θ */
     size_t offset;
+    size_t state;       /* numbers of its state; at state_offset of the model's */
+    size_t state_offset;
+    size_t index;       /* of the node */
     int varying;        /* depends on parameters, so has tangents and cotangents */
     int first_use[INFL_MAX_INPUTS]; /* backward reaches this input's node here first: overwrite its cotangent */
 } infl_layer;
@@ -102,12 +111,19 @@ typedef struct infl_layer_kind {
     void (*row_gradients)(const struct infl_layer_call *call);
     /* bytes of scratch memory that a call on so many rows takes; NULL: none */
     size_t (*scratch)(const infl_layer *layer, size_t rows);
+    /* the tensors of its state, at most INFL_MAX_TENSORS; returns how many. NULL: it has none */
+    size_t (*states)(const infl_layer *layer, infl_layer_tensor *tensors);
+    /* in training, of a chunk before forward (or backward): what it must know of the batch as a whole. With state only */
+    void (*measure)(const struct infl_layer_call *call, int backward);
+    int acts_in_training; /* forward and backward are others in training */
 } infl_layer_kind;
 
 typedef struct infl_network {
     size_t n_layers;
     infl_layer *layers;
     size_t n_parameters, n_inputs, n_outputs;
+    size_t n_state;
+    double *state; /* running statistics, in f64 at every precision */
 } infl_network;
 
 /* Memory of one thread for one chunk at a time. */
@@ -124,10 +140,21 @@ typedef enum infl_seed_kind {
     INFL_SEED_FISHER,    /* (∇_f ℓ · ẏ) ∇_f ℓ */
 } infl_seed_kind;
 
+/* What a chunk has to know in training: of the batch that it is part of, and of its own rows. */
+typedef struct infl_training {
+    double rows;          /* of the batch */
+    const double *state;  /* the batch's own statistics, laid out as the model's state */
+    const double *totals; /* backward: sums over the batch, likewise */
+    double *measured;     /* of the chunk: what `measure` of the layers finds, likewise */
+    uint64_t seed, step;
+    const size_t *source_rows; /* of the rows loaded */
+} infl_training;
+
 /* Where a network is differentiated and along what: arrays of the engine's precision. */
 typedef struct infl_point {
     const void *theta;    /* p */
     const void *tangents; /* k×p, or NULL */
+    const infl_training *training; /* NULL: evaluation */
 } infl_point;
 
 /* Where gradients go: slot first + j is written over, or added to, p doubles at sums + j·p. */
@@ -158,6 +185,14 @@ typedef struct infl_engine {
     /* computes the slots first .. last−1: values are slot 0. first 1: the values (and slot 0 of the cotangents) of the
      * pass before are kept, which had the same chunk */
     void (*forward)(infl_workspace *workspace, const infl_point *at, size_t first, size_t last);
+    /* in training, slot 0 of the layers from .. to−1 in turn; what `layer` measures of the chunk, before forward or backward
+     * of it; and backward from layer to−1 down to `from`: gradients is overwritten by θ's part of these layers */
+    void (*forward_layers)(infl_workspace *workspace, const infl_point *at, size_t from, size_t to);
+    void (*measure)(infl_workspace *workspace, const infl_point *at, size_t layer, int backward);
+    void (*backward_layers)(infl_workspace *workspace, const infl_point *at, size_t from, size_t to, void *gradients);
+    /* scratch memory for a workspace whose plan has none; and to[i] += from[i] */
+    void (*lend)(infl_workspace *workspace, void *scratch);
+    void (*add_to_double)(double *to, const void *from, size_t n);
     /* outputs of a slot, n×C */
     void (*outputs)(const infl_workspace *workspace, size_t slot, double *outputs);
     /* slot 0 of the output's cotangent ← ∇_f ℓ; losses: n numbers, or NULL */
@@ -194,6 +229,8 @@ struct infl_model {
     void *theta;         /* p numbers in the engine's precision */
     infl_tensor *tensors; /* names owned */
     size_t n_tensors;
+    infl_tensor *state_tensors; /* of the network's state, likewise */
+    size_t n_state_tensors;
 };
 
 #endif

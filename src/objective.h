@@ -14,6 +14,10 @@ typedef struct infl_source_ops {
     infl_status (*clone)(const void *self, int threads, void **out);
     infl_status (*get_parameters)(const void *self, double *theta);
     infl_status (*set_parameters)(void *self, const double *theta);
+    /* numbers of a state beside θ, which is got and set likewise; NULL: there is none */
+    size_t (*state_size)(const void *self);
+    infl_status (*get_state)(const void *self, double *state);
+    infl_status (*set_state)(void *self, const double *state);
     /* losses: n */
     infl_status (*losses)(void *self, const size_t *rows, size_t n, double *losses);
     /* gradients: n×p */
@@ -23,6 +27,10 @@ typedef struct infl_source_ops {
     /* out: k×p, Σ_i w_ji ∇ℓ_i; weights k×n, or NULL for k = 1 and all ones. losses: n, or NULL */
     infl_status (*weighted_gradients)(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
                                       double *out, double *losses);
+    /* the rows that a step must have where training is a mode of its own; 0, or NULL: it is not */
+    size_t (*training_rows)(const void *self);
+    /* out: p, Σ_i ∇ℓ_i in that mode; the state follows the batch. seed, step: of its random numbers */
+    infl_status (*training_gradient)(void *self, const size_t *rows, size_t n, uint64_t seed, uint64_t step, double *out);
     /* out: k×p, Σ_i C_i v_j */
     infl_status (*products)(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
                             size_t k, double *out);
@@ -53,6 +61,17 @@ infl_status infl_objective_copy(infl_objective **out, const infl_objective *obje
 /* The row's number in the source, the same in every objective derived from one: what seeds a row's random numbers. */
 static inline size_t infl_objective_source_row(const infl_objective *objective, size_t row) {
     return objective->rows[row];
+}
+
+/* The state beside θ, which the objective's model has: as many numbers, got and set. */
+static inline size_t infl_objective_state(const infl_objective *objective) {
+    return objective->ops->state_size == NULL ? 0 : objective->ops->state_size(objective->source);
+}
+static inline infl_status infl_objective_get_state(const infl_objective *objective, double *state) {
+    return infl_objective_state(objective) == 0 ? INFL_OK : objective->ops->get_state(objective->source, state);
+}
+static inline infl_status infl_objective_set_state(infl_objective *objective, const double *state) {
+    return infl_objective_state(objective) == 0 ? INFL_OK : objective->ops->set_state(objective->source, state);
 }
 
 /* Checks "rows, n_rows" of a public function: *n becomes the number of rows, and NULL passes. */

@@ -3,9 +3,11 @@
 #include "memory.h"
 #include "objective.h"
 #include "objective_sources.h"
+#include "training_pass.h"
 
 typedef struct network_source {
     infl_chunks chunks;
+    infl_training_pass training;
     infl_model *model;     /* borrowed, unless owned is set */
     infl_dataset *dataset; /* a reference of our own */
     int owned;
@@ -16,6 +18,7 @@ static void destroy(void *self) {
     if (source == NULL)
         return;
     infl_chunks_release(&source->chunks);
+    infl_training_pass_release(&source->training);
     infl_dataset_destroy(source->dataset);
     if (source->owned)
         infl_model_destroy(source->model);
@@ -34,6 +37,8 @@ infl_status infl_network_source_create(void **out, infl_model *model, const infl
     source->model = model;
     source->chunks = (infl_chunks){.model = model, .dataset = source->dataset, .loss = *loss, .threads = threads,
                                    .budget = budget};
+    source->training = (infl_training_pass){.model = model, .dataset = source->dataset, .loss = *loss,
+                                            .threads = threads, .budget = budget};
     *out = source;
     return INFL_OK;
 }
@@ -60,6 +65,25 @@ static infl_status get_parameters(const void *self, double *theta) {
 
 static infl_status set_parameters(void *self, const double *theta) {
     return infl_model_set_parameters(((network_source *)self)->model, theta);
+}
+
+static size_t state_size(const void *self) { return infl_model_state(((const network_source *)self)->model); }
+
+static infl_status get_state(const void *self, double *state) {
+    return infl_model_get_state(((const network_source *)self)->model, state);
+}
+
+static infl_status set_state(void *self, const double *state) {
+    return infl_model_set_state(((network_source *)self)->model, state);
+}
+
+static size_t training_rows(const void *self) {
+    return infl_training_least_rows(((const network_source *)self)->model);
+}
+
+static infl_status training_gradient(void *self, const size_t *rows, size_t n, uint64_t seed, uint64_t step,
+                                     double *out) {
+    return infl_training_pass_run(&((network_source *)self)->training, rows, n, seed, step, out);
 }
 
 static infl_status run(void *self, infl_chunk_work work, const size_t *rows, size_t n, const double *input, size_t k,
@@ -109,6 +133,11 @@ const infl_source_ops infl_network_source = {
     .clone = clone,
     .get_parameters = get_parameters,
     .set_parameters = set_parameters,
+    .state_size = state_size,
+    .get_state = get_state,
+    .set_state = set_state,
+    .training_rows = training_rows,
+    .training_gradient = training_gradient,
     .losses = losses,
     .row_gradients = row_gradients,
     .row_products = row_products,

@@ -23,6 +23,7 @@ typedef struct infl_plan {
     size_t gradient; /* parameters of the largest layer */
     size_t row_gradient; /* of those units of a layer that are formed at once */
     size_t scratch;  /* bytes, for the kernels */
+    int borrows;     /* workspaces have no scratch and no room for gradients of their own: they are lent some */
     struct {
         size_t value, cotangent, aux; /* where they begin */
     } node[];

@@ -14,6 +14,7 @@ enum {
     INFL_STREAM_BATCHES = 3, /* + epoch << 8 */
     INFL_STREAM_LISSA = 4,   /* + repeat << 8 */
     INFL_STREAM_START = 5,   /* start vectors of iterations */
+    INFL_STREAM_DROPOUT = 6, /* + node << 8 + step << 24 */
 };
 
 uint64_t infl_random_bits(uint64_t seed, uint64_t stream, uint64_t index);

@@ -15,9 +15,10 @@ typedef struct retraining {
     infl_polish_options polish_options;
     infl_retrain_options options;
     const size_t *rows, *test_rows;
-    size_t m, t, p;
+    size_t m, t, p, n_state;
     size_t n_units;                /* m retrainings, and with subtract_control the control run before them */
     double *optimum, *base_losses; /* p, t: the present θ, and the test rows' losses there */
+    double *state;                 /* n_state: the present state */
     double *parameters, *losses;   /* m×p, and then their changes; m×t: after each retraining; NULL: not needed */
     double *cosines;               /* m; NULL: not asked for */
     double *control_parameters, *control_losses; /* p, t */
@@ -48,18 +49,26 @@ static size_t removed_row(const retraining *r, size_t unit) {
     return r->rows == NULL ? i : r->rows[i];
 }
 
+/* Puts an objective at θ and a state, which goes with it. */
+static infl_status place(infl_objective *objective, const double *theta, const double *state) {
+    INFL_TRY(infl_objective_set_parameters(objective, theta));
+    return infl_objective_set_state(objective, state);
+}
+
 /* One retraining, into the temporaries of its unit. test: a copy of this thread's own, or NULL. */
 static infl_status retrain_unit(retraining *r, size_t unit, infl_objective *test) {
     int control = is_control(r, unit);
     size_t i = r->options.subtract_control ? unit - 1 : unit, row = control ? 0 : removed_row(r, unit);
     infl_train_result result = {0};
     infl_objective *objective = NULL;
-    double *theta = NULL;
+    double *theta = NULL, *state = NULL;
+    const double *start = r->options.start != NULL ? r->options.start : r->optimum;
+    const double *start_state = r->options.start_state != NULL ? r->options.start_state : r->state;
     infl_status status;
     INFL_ALLOCATE_OR_OUT(theta, r->p);
+    INFL_ALLOCATE_OR_OUT(state, r->n_state);
     if ((status = infl_objective_copy(&objective, r->train, &row, control ? 0 : 1, 1)) != INFL_OK ||
-        (status = infl_objective_set_parameters(objective, r->options.start != NULL ? r->options.start : r->optimum)) !=
-            INFL_OK)
+        (status = place(objective, start, start_state)) != INFL_OK)
         goto out;
     if (r->options.train != NULL && (status = infl_train(objective, &r->train_options, &result)) != INFL_OK)
         goto out;
@@ -68,7 +77,8 @@ static infl_status retrain_unit(retraining *r, size_t unit, infl_objective *test
         goto out;
     if (r->options.train != NULL && r->options.polish != NULL)
         result.steps += steps;
-    if ((status = infl_objective_get_parameters(objective, theta)) != INFL_OK)
+    if ((status = infl_objective_get_parameters(objective, theta)) != INFL_OK ||
+        (status = infl_objective_get_state(objective, state)) != INFL_OK)
         goto out;
     *(control ? &r->control_result : &r->results[i]) = result;
     if (control)
@@ -78,11 +88,12 @@ static infl_status retrain_unit(retraining *r, size_t unit, infl_objective *test
     double *losses = control ? r->control_losses : r->losses == NULL ? NULL : r->losses + i * r->t;
     if (test == NULL || losses == NULL)
         goto out;
-    if ((status = infl_objective_set_parameters(test, theta)) == INFL_OK)
+    if ((status = place(test, theta, state)) == INFL_OK)
         status = infl_objective_losses(test, r->test_rows, r->t, losses);
 out:
     infl_objective_destroy(objective);
     infl_release(theta);
+    infl_release(state);
     return status;
 }
 
@@ -135,7 +146,7 @@ static infl_status run(retraining *r, int threads) {
 static infl_status measure_base(retraining *r) {
     infl_objective *test;
     INFL_TRY(infl_objective_copy(&test, r->test, NULL, 0, 1));
-    infl_status status = infl_objective_set_parameters(test, r->optimum);
+    infl_status status = place(test, r->optimum, r->state);
     if (status == INFL_OK)
         status = infl_objective_losses(test, r->test_rows, r->t, r->base_losses);
     infl_objective_destroy(test);
@@ -192,6 +203,8 @@ static infl_status read_options(retraining *r, const infl_retrain_options *given
     INFL_TRY(infl_read_options(&r->options, sizeof r->options, given, function, "options"));
     if (r->options.start != NULL && !infl_all_finite(r->options.start, r->p))
         return infl_fail(INFL_E_NONFINITE, "%s: start has a number that is not finite", function);
+    if (r->options.start_state != NULL && !infl_all_finite(r->options.start_state, r->n_state))
+        return infl_fail(INFL_E_NONFINITE, "%s: start_state has a number that is not finite", function);
     INFL_TRY(infl_train_read_options(&r->train_options, r->options.train, function));
     INFL_TRY(infl_polish_read_options(&r->polish_options, r->options.polish, function));
     if (r->options.train == NULL && r->options.polish == NULL)
@@ -226,7 +239,7 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
     INFL_REQUIRE(output);
     infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
     retraining r = {.train = train, .test = test, .rows = rows, .test_rows = test_rows, .p = train->n_parameters,
-                    .error = INFL_ERROR_SLOT_INIT};
+                    .n_state = infl_objective_state(train), .error = INFL_ERROR_SLOT_INIT};
     int threads;
     INFL_TRY(infl_read_options(&out, sizeof out, output, __func__, "output"));
     INFL_TRY(read_options(&r, options, __func__));
@@ -239,6 +252,9 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
         if (test->n_parameters != r.p)
             return infl_fail(INFL_E_ARGUMENT, "%s: test has %zu parameters, but train has %zu", __func__,
                              test->n_parameters, r.p);
+        if (infl_objective_state(test) != r.n_state)
+            return infl_fail(INFL_E_ARGUMENT, "%s: the state of test's model has %zu numbers, but train's has %zu",
+                             __func__, infl_objective_state(test), r.n_state);
     }
     INFL_TRY(check_output(&r, &out, __func__));
     if (one_caller_only(train) || (test != NULL && one_caller_only(test)))
@@ -248,6 +264,7 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
     r.n_units = r.m + (r.options.subtract_control ? 1 : 0);
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(r.optimum, r.p);
+    INFL_ALLOCATE_OR_OUT(r.state, r.n_state);
     INFL_ALLOCATE_OR_OUT(r.base_losses, r.t);
     INFL_ALLOCATE_OR_OUT(r.control_parameters, r.p);
     INFL_ALLOCATE_OR_OUT(r.control_losses, r.t);
@@ -258,7 +275,8 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
         INFL_ALLOCATE_MATRIX_OR_OUT(r.parameters, r.m, r.p);
     if (out.loss_changes != NULL)
         INFL_ALLOCATE_MATRIX_OR_OUT(r.losses, r.m, r.t);
-    if ((status = infl_objective_get_parameters(train, r.optimum)) != INFL_OK)
+    if ((status = infl_objective_get_parameters(train, r.optimum)) != INFL_OK ||
+        (status = infl_objective_get_state(train, r.state)) != INFL_OK)
         goto out;
     if (r.test != NULL && (status = measure_base(&r)) != INFL_OK)
         goto out;
@@ -266,6 +284,7 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
         write_output(&r, &out);
 out:
     infl_release(r.optimum);
+    infl_release(r.state);
     infl_release(r.base_losses);
     infl_release(r.control_parameters);
     infl_release(r.control_losses);

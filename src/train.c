@@ -20,6 +20,8 @@ typedef struct training {
     infl_train_options options;
     size_t n, p;
     double *start, *theta, *gradient; /* p each */
+    double *start_state;              /* of the model, beside θ */
+    size_t least;                     /* rows that a step must have where training is a mode of its own; 0: it is not */
     double *first, *second;           /* velocity, or Adam's moments; second only with Adam */
     keyed_row *epoch;                 /* n: the rows of an epoch in order; NULL when every step sees all rows */
     size_t *rows;                     /* n: the same as plain row numbers */
@@ -84,16 +86,38 @@ static void begin_epoch(training *t) {
     t->taken = 0;
 }
 
-/* The gradient of the step to come: over all rows, or over the next batch. */
-static infl_status evaluate_step(training *t) {
-    if (t->epoch == NULL)
-        return infl_objective_evaluate(t->objective, NULL, t->gradient);
-    if (t->n_epochs == 0 || t->taken == t->n)
-        begin_epoch(t);
-    size_t left = t->n - t->taken, size = t->options.batch < left ? t->options.batch : left;
-    const size_t *rows = t->rows + t->taken;
-    t->taken += size;
-    return infl_objective_evaluate_rows(t->objective, rows, size, NULL, t->gradient);
+/* ∇R of the given rows (NULL: all) as training sees them. */
+static infl_status evaluate_in_training(training *t, const size_t *rows, size_t n, size_t step) {
+    infl_objective *objective = t->objective;
+    for (size_t i = 0; rows != NULL && i < n; i++)
+        objective->batch[i] = objective->rows[rows[i]];
+    INFL_TRY(objective->ops->training_gradient(objective->source, rows == NULL ? objective->rows : objective->batch, n,
+                                               t->options.seed, step, t->gradient));
+    INFL_TRY(objective->ops->get_parameters(objective->source, objective->theta));
+    for (size_t i = 0; i < t->p; i++)
+        t->gradient[i] = t->gradient[i] / (double)n +
+                         (objective->mask[i] ? objective->decay * objective->theta[i] : 0.0);
+    if (!infl_all_finite(t->gradient, t->p))
+        return infl_fail(INFL_E_NONFINITE, "the gradient is NaN or infinite; parameters are too large");
+    return INFL_OK;
+}
+
+/* The gradient of a step: over all rows, or over the next batch. */
+static infl_status evaluate_step(training *t, size_t step) {
+    const size_t *rows = NULL;
+    size_t size = t->n;
+    if (t->epoch != NULL) {
+        if (t->n_epochs == 0 || t->taken == t->n)
+            begin_epoch(t);
+        size_t left = t->n - t->taken;
+        size = t->options.batch < left ? t->options.batch : left;
+        rows = t->rows + t->taken;
+        t->taken += size;
+    }
+    if (t->least > 0)
+        return evaluate_in_training(t, rows, size, step);
+    return rows == NULL ? infl_objective_evaluate(t->objective, NULL, t->gradient)
+                        : infl_objective_evaluate_rows(t->objective, rows, size, NULL, t->gradient);
 }
 
 /* v ← m v + g, θ ← θ − η (a g + b v): a, b = 0, 1, or with Nesterov's momentum 1, m. */
@@ -155,8 +179,8 @@ static infl_status run(training *t, infl_train_result *result) {
             if (infl_norm(t->gradient, t->p) <= o->gradient_tolerance)
                 break;
         }
-        /* over all rows the look has found the step's gradient already */
-        if (!(look && t->epoch == NULL) && (status = evaluate_step(t)) != INFL_OK)
+        /* over all rows the look has found the step's gradient already, unless training is a mode of its own */
+        if (!(look && t->epoch == NULL && t->least == 0) && (status = evaluate_step(t, step)) != INFL_OK)
             return as_divergence(status, step, rate);
         for (; milestone < o->n_milestones && o->milestones[milestone] <= step; milestone++)
             rate *= o->decay_factor;
@@ -176,9 +200,20 @@ static infl_status run(training *t, infl_train_result *result) {
     return INFL_OK;
 }
 
+/* A mean over one number has no variance to divide by. */
+static infl_status check_batches(const training *t) {
+    size_t batch = t->epoch != NULL ? t->options.batch : t->n, last = t->n % batch == 0 ? batch : t->n % batch;
+    if (last >= t->least)
+        return INFL_OK;
+    return infl_fail(INFL_E_ARGUMENT, "of %zu rows in batches of %zu the last batch has %zu; batch normalisation needs %zu "
+                     "rows in each: choose another batch", t->n, batch, last, t->least);
+}
+
 infl_status infl_train(infl_objective *objective, const infl_train_options *options, infl_train_result *result) {
     INFL_REQUIRE(objective);
     training t = {.objective = objective, .n = objective->n_rows, .p = objective->n_parameters};
+    if (objective->ops->training_rows != NULL)
+        t.least = objective->ops->training_rows(objective->source);
     INFL_TRY(infl_train_read_options(&t.options, options, __func__));
     infl_train_result found = {0};
     infl_status status = INFL_OK;
@@ -192,15 +227,20 @@ infl_status infl_train(infl_objective *objective, const infl_train_options *opti
         INFL_ALLOCATE_OR_OUT(t.epoch, t.n);
         INFL_ALLOCATE_OR_OUT(t.rows, t.n);
     }
-    if ((status = infl_objective_get_parameters(objective, t.start)) != INFL_OK)
+    INFL_ALLOCATE_OR_OUT(t.start_state, infl_objective_state(objective));
+    if ((status = check_batches(&t)) != INFL_OK ||
+        (status = infl_objective_get_parameters(objective, t.start)) != INFL_OK ||
+        (status = infl_objective_get_state(objective, t.start_state)) != INFL_OK)
         goto out;
     memcpy(t.theta, t.start, t.p * sizeof *t.theta);
-    if ((status = run(&t, &found)) != INFL_OK)
+    if ((status = run(&t, &found)) != INFL_OK) {
         infl_objective_set_parameters(objective, t.start);
-    else if (result != NULL)
+        infl_objective_set_state(objective, t.start_state);
+    } else if (result != NULL)
         *result = found;
 out:
     infl_release(t.start);
+    infl_release(t.start_state);
     infl_release(t.theta);
     infl_release(t.gradient);
     infl_release(t.first);

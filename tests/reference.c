@@ -169,6 +169,12 @@ static void forward(const problem *q, const hyperdual *theta, const double *x, h
             case REFERENCE_ADD:
                 y = plus(a[u], b[u]);
                 break;
+            case REFERENCE_BATCH_NORM: {
+                double mean = q->state[node->state + u], variance = q->state[node->state + node->width + u];
+                hyperdual normal = scaled(1.0 / sqrt(variance + 1e-5), minus(a[u], constant(mean)));
+                y = plus(times(theta[node->parameter + u], normal), theta[node->parameter + node->width + u]);
+                break;
+            }
             }
             values[node->start + u] = y;
         }
@@ -410,25 +416,41 @@ static int append(twin *t, reference_node node, infl_node handle) {
 
 static int dense(twin *t, int a, size_t units, int bias) {
     problem *q = t->q;
-    reference_node node = {REFERENCE_DENSE, a, a, units, 0, q->p, bias, INFL_IDENTITY};
+    reference_node node = {REFERENCE_DENSE, a, a, units, 0, q->p, bias, INFL_IDENTITY, 0};
     q->p += units * (q->nodes[a].width + (bias ? 1 : 0));
     return append(t, node, infl_builder_dense(t->builder, t->handles[a], units, bias, INFL_INIT_LECUN));
 }
 
 static int activation(twin *t, int a) {
     infl_activation which = t->q->options.activation;
-    reference_node node = {REFERENCE_ACTIVATION, a, a, t->q->nodes[a].width, 0, 0, 0, which};
+    reference_node node = {REFERENCE_ACTIVATION, a, a, t->q->nodes[a].width, 0, 0, 0, which, 0};
     return append(t, node, infl_builder_activation(t->builder, t->handles[a], which));
 }
 
 static int add(twin *t, int a, int b) {
-    reference_node node = {REFERENCE_ADD, a, b, t->q->nodes[a].width, 0, 0, 0, INFL_IDENTITY};
+    reference_node node = {REFERENCE_ADD, a, b, t->q->nodes[a].width, 0, 0, 0, INFL_IDENTITY, 0};
     return append(t, node, infl_builder_add(t->builder, t->handles[a], t->handles[b]));
+}
+
+static int batch_norm(twin *t, int a) {
+    problem *q = t->q;
+    size_t width = q->nodes[a].width;
+    reference_node node = {REFERENCE_BATCH_NORM, a, a, width, 0, q->p, 0, INFL_IDENTITY, q->n_state};
+    q->p += 2 * width;
+    q->n_state += 2 * width;
+    return append(t, node, infl_builder_batch_norm(t->builder, t->handles[a], NULL));
+}
+
+/* The library's node alone moves on. */
+static int with_identities(twin *t, int a) {
+    infl_node dropped = infl_builder_dropout(t->builder, t->handles[a], 0.5);
+    t->handles[a] = infl_builder_flatten(t->builder, dropped);
+    return a;
 }
 
 static int build(twin *t) {
     const problem_options *o = &t->q->options;
-    reference_node input = {REFERENCE_INPUT, 0, 0, t->q->d, 0, 0, 0, INFL_IDENTITY};
+    reference_node input = {REFERENCE_INPUT, 0, 0, t->q->d, 0, 0, 0, INFL_IDENTITY, 0};
     int h = append(t, input, INFL_NODE_INPUT);
     switch (o->graph) {
     case REFERENCE_PLAIN:
@@ -455,6 +477,11 @@ static int build(twin *t) {
         int head = dense(t, third, t->q->c, 1), skip = dense(t, frozen, t->q->c, 0);
         return activation(t, add(t, head, skip));
     }
+    case REFERENCE_NORMALISED:
+        h = batch_norm(t, h);
+        for (size_t i = 0; i < o->depth; i++)
+            h = activation(t, batch_norm(t, dense(t, h, o->width, 1)));
+        return dense(t, with_identities(t, h), t->q->c, 1);
     }
     ck_abort_msg("no such graph");
     return h;
@@ -486,6 +513,12 @@ static void draw(problem *q, uint64_t *state) {
     }
     for (int i = 0; i < q->n_nodes; i++) {
         const reference_node *node = &q->nodes[i];
+        for (size_t j = 0; node->layer == REFERENCE_BATCH_NORM && j < 2 * node->width; j++) {
+            int first = j < node->width;
+            q->theta[node->parameter + j] = (float)((first ? 1.0 : 0.0) + 0.3 * random_normal(state));
+            q->mask[node->parameter + j] = q->options.decay_scope == INFL_DECAY_ALL;
+            q->state[node->state + j] = (float)(first ? 0.3 * random_normal(state) : 0.5 + random_uniform(state));
+        }
         if (node->layer != REFERENCE_DENSE)
             continue;
         size_t inputs = q->nodes[node->a].width, weights = inputs * node->width;
@@ -500,7 +533,7 @@ static void draw(problem *q, uint64_t *state) {
 const char *problem_name(const problem *q) {
     static const char *const losses[] = {"softmax", "logistic", "squared error", "smoothed hinge"};
     static const char *const activations[] = {"identity", "tanh", "sigmoid", "relu", "selu", "softplus", "gelu"};
-    static const char *const graphs[] = {"plain", "residual", "tangled"};
+    static const char *const graphs[] = {"plain", "residual", "tangled", "normalised"};
     static char name[128];
     const problem_options *o = &q->options;
     snprintf(name, sizeof name, "%s %s %s, depth %zu, %zu rows, width %zu, %s", losses[o->loss],
@@ -540,17 +573,20 @@ problem *problem_create(const problem_options *options) {
     assert_ok(infl_model_create(&q->model, t.builder, output, options->precision, options->seed));
     infl_builder_destroy(t.builder);
     ck_assert_uint_eq(infl_model_parameters(q->model), q->p);
+    ck_assert_uint_eq(infl_model_state(q->model), q->n_state);
 
     q->features = problem_room(q, q->n * q->d);
     q->targets = problem_room(q, q->n * q->n_targets);
     q->theta = problem_room(q, q->p);
     q->mask = problem_room(q, q->p);
+    q->state = problem_room(q, q->n_state);
     int draws = 0;
     do {
         ck_assert_msg(draws++ < 1000, "no draw keeps away from the kinks");
         draw(q, &state);
     } while (reference_margin(q, q->theta, NULL) < options->margin);
     assert_ok(infl_model_set_parameters(q->model, q->theta));
+    assert_ok(infl_model_set_state(q->model, q->state));
 
     int32_t *labels = allocate(q->n, sizeof *labels);
     for (size_t i = 0; i < q->n; i++)

@@ -25,9 +25,11 @@ typedef struct hyperdual {
 typedef enum reference_graph {
     REFERENCE_PLAIN = 0,    /* dense and activation in turn, a dense layer at the end                               */
     REFERENCE_RESIDUAL = 1, /* each hidden layer is added to what it was given; two heads are added at depth 0       */
-    REFERENCE_TANGLED = 2   /* layers without parameters before the first that has some, a node used three times, a
+    REFERENCE_TANGLED = 2,  /* layers without parameters before the first that has some, a node used three times, a
                                node added to itself, layers without bias, an activation at the output, a branch that
                                leads nowhere; depth is not used                                                     */
+    REFERENCE_NORMALISED = 3 /* as plain, each dense layer followed by batch normalisation, as is the input; dropout and
+                                flattening, which do nothing here, before the last layer                             */
 } reference_graph;
 
 typedef struct problem_options {
@@ -51,16 +53,23 @@ typedef struct problem_options {
 
 enum { REFERENCE_MAX_NODES = 32 };
 
-typedef enum reference_layer { REFERENCE_INPUT, REFERENCE_DENSE, REFERENCE_ACTIVATION, REFERENCE_ADD } reference_layer;
+typedef enum reference_layer {
+    REFERENCE_INPUT,
+    REFERENCE_DENSE,
+    REFERENCE_ACTIVATION,
+    REFERENCE_ADD,
+    REFERENCE_BATCH_NORM
+} reference_layer;
 
 typedef struct reference_node {
     reference_layer layer;
     int a, b;         /* what it is computed from */
     size_t width;     /* numbers it has            */
     size_t start;     /* of its numbers among all nodes' */
-    size_t parameter; /* dense: of its W in θ; b follows */
+    size_t parameter; /* dense: of its W in θ; b follows; batch norm: γ, β */
     int bias;
     infl_activation activation;
+    size_t state; /* batch norm: of its means in the state; variances follow */
 } reference_node;
 
 typedef struct problem {
@@ -75,6 +84,8 @@ typedef struct problem {
     double *targets;   /* n×n_targets, class indices as numbers */
     double *theta;     /* p */
     double *mask;      /* p, 1 where decayed */
+    double *state;     /* n_state: means and variances */
+    size_t n_state;
     struct room *rooms;
     infl_model *model;
     infl_dataset *dataset;

@@ -692,6 +692,143 @@ START_TEST(standardise_refuses) {
 }
 END_TEST
 
+/* n rows of channels × run features, each channel with its own centre and spread. */
+static infl_dataset *images(size_t n, size_t channels, size_t run, infl_precision precision) {
+    size_t d = channels * run;
+    double *f64 = malloc(n * d * sizeof *f64);
+    float *f32 = malloc(n * d * sizeof *f32);
+    int32_t *labels = calloc(n, sizeof *labels);
+    for (size_t i = 0; i < n * d; i++) {
+        size_t c = i % d / run;
+        f64[i] = 1000.0 * (double)c + pow(10.0, (double)c) * infl_random_normal(5, 62, i);
+        f32[i] = (float)f64[i];
+    }
+    infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
+    spec.n_rows = n;
+    spec.n_features = d;
+    spec.features = precision == INFL_F64 ? f64 : NULL;
+    spec.features_f32 = precision == INFL_F32 ? f32 : NULL;
+    spec.labels = labels;
+    infl_dataset *dataset = NULL;
+    assert_ok(infl_dataset_create(&dataset, &spec));
+    free(f64);
+    free(f32);
+    free(labels);
+    return dataset;
+}
+
+/* Against sums over the values one by one, of a view as well; and a channel a feature is infl_dataset_standardise. */
+START_TEST(channels_measured) {
+    enum { N = 7, CHANNELS = 3, RUN = 4, D = CHANNELS * RUN };
+    static const size_t rows[] = {5, 0, 0, 3};
+    for (int precision = INFL_F32; precision <= INFL_F64; precision++) {
+        infl_dataset *whole = images(N, CHANNELS, RUN, (infl_precision)precision), *view = NULL;
+        assert_ok(infl_dataset_subset(&view, whole, rows, 4));
+        for (int of_view = 0; of_view < 2; of_view++) {
+            infl_dataset *dataset = of_view ? view : whole;
+            size_t n = infl_dataset_rows(dataset);
+            double x[N][D], mean[CHANNELS], deviation[CHANNELS];
+            for (size_t i = 0; i < n; i++)
+                assert_ok(infl_dataset_get(dataset, i, x[i], NULL));
+            assert_ok(infl_dataset_measure_channels(dataset, CHANNELS, mean, deviation));
+            for (size_t c = 0; c < CHANNELS; c++) {
+                double sum = 0.0, squares = 0.0, count = (double)(n * RUN);
+                for (size_t i = 0; i < n; i++)
+                    for (size_t j = c * RUN; j < (c + 1) * RUN; j++)
+                        sum += x[i][j];
+                for (size_t i = 0; i < n; i++)
+                    for (size_t j = c * RUN; j < (c + 1) * RUN; j++)
+                        squares += pow(x[i][j] - sum / count, 2.0);
+                /* some thirty additions of numbers of this size on either side */
+                ck_assert_double_eq_tol(mean[c], sum / count, 100.0 * DBL_EPSILON * fabs(sum / count) + 1e-15);
+                ck_assert_double_eq_tol(deviation[c], sqrt(squares / count), 1e-12 * deviation[c]);
+            }
+        }
+        double mean[D], deviation[D], a[D], b[D];
+        infl_dataset *one = NULL, *other = NULL;
+        assert_ok(infl_dataset_measure_channels(view, D, mean, deviation));
+        assert_ok(infl_dataset_normalise_channels(&one, whole, D, mean, deviation));
+        assert_ok(infl_dataset_standardise(&other, whole, view));
+        for (size_t i = 0; i < N; i++) {
+            assert_ok(infl_dataset_get(one, i, a, NULL));
+            assert_ok(infl_dataset_get(other, i, b, NULL));
+            for (size_t j = 0; j < D; j++)
+                ck_assert_double_eq(a[j], b[j]);
+        }
+        infl_dataset_destroy(one);
+        infl_dataset_destroy(other);
+        infl_dataset_destroy(view);
+        infl_dataset_destroy(whole);
+    }
+}
+END_TEST
+
+START_TEST(channels_normalised) {
+    enum { CHANNELS = 3, RUN = 2, D = CHANNELS * RUN };
+    static const double mean[CHANNELS] = {0.5, 1000.25, -7.0}, deviation[CHANNELS] = {2.0, 0.0, 0.125};
+    static const size_t rows[] = {4, 2};
+    for (int precision = INFL_F32; precision <= INFL_F64; precision++) {
+        infl_dataset *whole = images(5, CHANNELS, RUN, (infl_precision)precision), *view = NULL, *normal = NULL;
+        assert_ok(infl_dataset_subset(&view, whole, rows, 2));
+        assert_ok(infl_dataset_normalise_channels(&normal, view, CHANNELS, mean, deviation));
+        ck_assert_int_eq(normal->storage->precision, precision);
+        ck_assert_uint_eq(infl_dataset_rows(normal), 2);
+        for (size_t i = 0; i < 2; i++) {
+            double before[D], after[D];
+            size_t source;
+            assert_ok(infl_dataset_get(whole, rows[i], before, NULL));
+            assert_ok(infl_dataset_get(normal, i, after, NULL));
+            assert_ok(infl_dataset_source_row(normal, i, &source));
+            ck_assert_uint_eq(source, i);
+            for (size_t j = 0; j < D; j++) {
+                size_t c = j / RUN;
+                double expected = (before[j] - mean[c]) / (c == 1 ? 1.0 : deviation[c]);
+                ck_assert_double_eq(after[j], precision == INFL_F32 ? (double)(float)expected : expected);
+            }
+        }
+        infl_dataset_destroy(normal);
+        infl_dataset_destroy(view);
+        infl_dataset_destroy(whole);
+    }
+}
+END_TEST
+
+START_TEST(channels_refuse) {
+    infl_dataset *dataset = images(3, 2, 3, INFL_F64), *out = untouched, *wide = NULL;
+    double mean[2] = {-1.0, -1.0}, deviation[2] = {-1.0, -1.0};
+    assert_fails(infl_dataset_measure_channels(NULL, 2, mean, deviation), INFL_E_ARGUMENT, "dataset");
+    assert_fails(infl_dataset_measure_channels(dataset, 2, NULL, deviation), INFL_E_ARGUMENT, "mean");
+    assert_fails(infl_dataset_measure_channels(dataset, 2, mean, NULL), INFL_E_ARGUMENT, "deviation");
+    assert_fails(infl_dataset_measure_channels(dataset, 0, mean, deviation), INFL_E_ARGUMENT, "channels is 0");
+    assert_fails(infl_dataset_measure_channels(dataset, 4, mean, deviation), INFL_E_ARGUMENT, "the dataset's 6");
+    infl_dataset_spec spec = small_spec();
+    spec.features = (const double[]){0.0, -DBL_MAX, 0.0, DBL_MAX, 0.0, 0.0, 0.0, 1.0};
+    assert_ok(infl_dataset_create(&wide, &spec));
+    assert_fails(infl_dataset_measure_channels(wide, 2, mean, deviation), INFL_E_NONFINITE, "channel 1");
+    for (size_t c = 0; c < 2; c++)
+        ck_assert(mean[c] == -1.0 && deviation[c] == -1.0);
+    assert_fails(infl_dataset_normalise_channels(NULL, dataset, 2, mean, mean), INFL_E_ARGUMENT, "out");
+    assert_fails(infl_dataset_normalise_channels(&out, NULL, 2, mean, mean), INFL_E_ARGUMENT, "dataset");
+    assert_fails(infl_dataset_normalise_channels(&out, dataset, 2, NULL, mean), INFL_E_ARGUMENT, "mean");
+    assert_fails(infl_dataset_normalise_channels(&out, dataset, 2, mean, NULL), INFL_E_ARGUMENT, "deviation");
+    assert_fails(infl_dataset_normalise_channels(&out, dataset, 5, mean, mean), INFL_E_ARGUMENT, "channels is 5");
+    deviation[0] = 0.0;
+    assert_fails(infl_dataset_normalise_channels(&out, dataset, 2, mean, deviation), INFL_E_ARGUMENT, "deviation[1]");
+    deviation[1] = INFINITY;
+    assert_fails(infl_dataset_normalise_channels(&out, dataset, 2, mean, deviation), INFL_E_NONFINITE, "deviation[1]");
+    deviation[1] = 1.0;
+    mean[0] = NAN;
+    assert_fails(infl_dataset_normalise_channels(&out, dataset, 2, mean, deviation), INFL_E_NONFINITE, "mean[0]");
+    mean[0] = 1.0;
+    deviation[1] = 1e-320;
+    assert_fails(infl_dataset_normalise_channels(&out, dataset, 2, mean, deviation), INFL_E_NONFINITE,
+                 "row 0, column 3");
+    ck_assert_ptr_eq(out, untouched);
+    infl_dataset_destroy(wide);
+    infl_dataset_destroy(dataset);
+}
+END_TEST
+
 Suite *dataset_suite(void) {
     Suite *suite = suite_create("dataset");
     add_case(suite, "dataset/create/copies", create_copies, 1);
@@ -715,5 +852,8 @@ Suite *dataset_suite(void) {
     add_case(suite, "dataset/standardise/single-precision", standardise_keeps_precision, 1);
     add_case(suite, "dataset/standardise/class-names", standardise_compares_class_names, 1);
     add_case(suite, "dataset/standardise/refuses", standardise_refuses, 1);
+    add_case(suite, "dataset/channels/measured", channels_measured, 1);
+    add_case(suite, "dataset/channels/normalised", channels_normalised, 1);
+    add_case(suite, "dataset/channels/refuse", channels_refuse, 1);
     return suite;
 }

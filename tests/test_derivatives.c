@@ -18,7 +18,7 @@ static const char *const kind_names[] = {"Hessian", "Gauss-Newton", "Fisher"};
 /* Calls check with a problem for each loss × graph × depth. */
 static void each_problem(int activation, infl_precision precision, void (*check)(problem *)) {
     for (int loss = 0; loss < INFL_N_LOSSES; loss++) {
-        for (int graph = REFERENCE_PLAIN; graph <= REFERENCE_TANGLED; graph++) {
+        for (int graph = REFERENCE_PLAIN; graph <= REFERENCE_NORMALISED; graph++) {
             for (size_t depth = 0; depth <= (graph == REFERENCE_TANGLED ? 0u : 3u); depth++) {
                 problem_options options = PROBLEM_OPTIONS_INIT;
                 options.graph = (reference_graph)graph;

@@ -607,6 +607,78 @@ START_TEST(test_bad_input) {
 }
 END_TEST
 
+/* A linear model whose outputs are the row's features, so that the features say which class it finds. */
+START_TEST(test_accuracy) {
+    static const double features[] = {3, 1, 2, 0, 1, 0, 1, 1, 0, -1, -2, -0.5};
+    static const double identity[] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    static const int32_t labels[] = {0, 1, 1, 2};            /* right, right, wrong (of equals the first), right */
+    static const double signs[] = {0.5, -0.5, 0.0, -0.0, 2}; /* class 1, 0, 0, 0, 1 */
+    static const int32_t sign_labels[] = {1, 0, 0, 0, 0};
+    const size_t units = 3, one = 1, rows[] = {0, 2, 2, 1, 0};
+    double accuracy = -1.0;
+    infl_builder *builder = NULL;
+    infl_model *model = NULL, *single = NULL;
+    infl_dataset *dataset = NULL, *view = NULL;
+    assert_ok(infl_builder_create(&builder, 3));
+    infl_node node = infl_builder_dense(builder, INFL_NODE_INPUT, units, 0, INFL_INIT_GLOROT);
+    assert_ok(infl_model_create(&model, builder, node, INFL_F32, 1));
+    infl_builder_destroy(builder);
+    assert_ok(infl_model_set_parameters(model, identity));
+    infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
+    spec.n_rows = 4;
+    spec.n_features = 3;
+    spec.features = features;
+    spec.labels = labels;
+    assert_ok(infl_dataset_create(&dataset, &spec));
+    assert_ok(infl_model_accuracy(model, dataset, &accuracy));
+    ck_assert_double_eq(accuracy, 0.75);
+    assert_ok(infl_dataset_subset(&view, dataset, rows, 5));
+    assert_ok(infl_model_accuracy(model, view, &accuracy));
+    ck_assert_double_eq(accuracy, 0.6);
+    infl_dataset_destroy(view);
+    infl_dataset_destroy(dataset);
+
+    assert_ok(infl_model_create_mlp(&single, INFL_F64, 1, &one, 1, INFL_IDENTITY, INFL_INIT_HE, 1));
+    assert_ok(infl_model_set_parameters(single, (const double[]){1.0, 0.0}));
+    spec.n_rows = 5;
+    spec.n_features = 1;
+    spec.features = signs;
+    spec.labels = sign_labels;
+    assert_ok(infl_dataset_create(&dataset, &spec));
+    assert_ok(infl_model_accuracy(single, dataset, &accuracy));
+    ck_assert_double_eq(accuracy, 0.8);
+
+    accuracy = -1.0;
+    assert_fails(INFL_E_ARGUMENT, infl_model_accuracy(NULL, dataset, &accuracy));
+    assert_fails(INFL_E_ARGUMENT, infl_model_accuracy(single, NULL, &accuracy));
+    assert_fails(INFL_E_ARGUMENT, infl_model_accuracy(single, dataset, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_model_accuracy(model, dataset, &accuracy)); /* 1 feature for 3 inputs */
+    infl_dataset_destroy(dataset);
+    spec.n_classes = 3;
+    assert_ok(infl_dataset_create(&dataset, &spec));
+    assert_fails(INFL_E_ARGUMENT, infl_model_accuracy(single, dataset, &accuracy));
+    infl_dataset_destroy(dataset);
+    spec.labels = NULL;
+    spec.targets = signs;
+    spec.n_targets = 1;
+    assert_ok(infl_dataset_create(&dataset, &spec));
+    assert_fails(INFL_E_ARGUMENT, infl_model_accuracy(single, dataset, &accuracy));
+    infl_dataset_destroy(dataset);
+    spec.n_features = 3;
+    spec.n_rows = 4;
+    spec.features = features;
+    spec.labels = labels;
+    spec.targets = NULL;
+    spec.n_classes = 4;
+    assert_ok(infl_dataset_create(&dataset, &spec));
+    assert_fails(INFL_E_ARGUMENT, infl_model_accuracy(model, dataset, &accuracy));
+    ck_assert_double_eq(accuracy, -1.0);
+    infl_dataset_destroy(dataset);
+    infl_model_destroy(single);
+    infl_model_destroy(model);
+}
+END_TEST
+
 Suite *model_suite(void) {
     Suite *suite = suite_create("model");
     add_case(suite, "model/tensors", test_tensors, 1);
@@ -623,5 +695,6 @@ Suite *model_suite(void) {
     add_case(suite, "model/overflow", test_overflow, 1);
     add_case(suite, "model/parameters", test_parameters, 1);
     add_case(suite, "model/bad-input", test_bad_input, 1);
+    add_case(suite, "model/accuracy", test_accuracy, 1);
     return suite;
 }

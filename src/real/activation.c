@@ -102,4 +102,5 @@ static void backward(const infl_layer_call *c) {
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_activation) = {"activation", 1, shape, NULL, forward, backward, NULL, NULL};
+const infl_layer_kind INFL_REAL(layer_activation) = {
+    .name = "activation", .n_inputs = 1, .shape = shape, .forward = forward, .backward = backward};

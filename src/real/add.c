@@ -41,4 +41,5 @@ static void backward(const infl_layer_call *c) {
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_add) = {"add", 2, shape, NULL, forward, backward, NULL, NULL};
+const infl_layer_kind INFL_REAL(layer_add) = {
+    .name = "add", .n_inputs = 2, .shape = shape, .forward = forward, .backward = backward};

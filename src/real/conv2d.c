@@ -37,7 +37,10 @@ static size_t tensors(const infl_layer *layer, infl_layer_tensor *tensors) {
     return 2;
 }
 
-enum { CHANNELS_AT_ONCE = 8 }; /* of the input, whose weights are gathered for the transposed product */
+enum {
+    CHANNELS_AT_ONCE = 8,       /* as many as the kernels take at once */
+    GATHERED_NUMBERS = 1 << 16, /* weights of some input channels, gathered for the transposed product */
+};
 
 /* The numbers of a layer and of a call that all passes need. */
 typedef struct geometry {
@@ -62,10 +65,17 @@ static geometry geometry_of(const infl_layer *layer, size_t rows) {
 /* A call's scratch memory. */
 typedef struct scratch {
     size_t *weight_tap, *x_tap;  /* taps × input channels each: the lists of products and of sums */
-    real *gathered;              /* terms × units × CHANNELS_AT_ONCE × taps */
+    real *gathered;              /* terms × units × some input channels × taps */
     real *transposed[INFL_MAX_TERMS]; /* input pixels × B × padded input channels */
     real *outer;                 /* taps × CHANNELS_AT_ONCE × padded input channels */
 } scratch;
+
+/* The input channels whose weights are gathered at once. */
+static size_t channels_at_once(const geometry *g) {
+    size_t channels = GATHERED_NUMBERS / (g->units * g->taps) / CHANNELS_AT_ONCE * CHANNELS_AT_ONCE;
+    channels = channels < CHANNELS_AT_ONCE ? CHANNELS_AT_ONCE : channels;
+    return channels < g->inputs ? channels : g->inputs;
+}
 
 /* Many channels: their gradient is summed channel by channel of the vector registers, else row by row. */
 static int many_channels(const geometry *g) { return g->inputs >= INFL_LANES; }
@@ -73,7 +83,7 @@ static int many_channels(const geometry *g) { return g->inputs >= INFL_LANES; }
 static size_t lay_out(scratch *s, const infl_layer *layer, size_t rows, void *memory) {
     geometry g = geometry_of(layer, rows);
     size_t padded = infl_pad_channels(g.inputs), used = 0;
-    size_t lists = g.weights * sizeof(size_t), gathered = INFL_MAX_TERMS * g.units * CHANNELS_AT_ONCE * g.taps;
+    size_t lists = g.weights * sizeof(size_t), gathered = INFL_MAX_TERMS * g.units * channels_at_once(&g) * g.taps;
     size_t transposed = many_channels(&g) ? layer->in_shape[0].height * layer->in_shape[0].width * rows * padded : 0;
     size_t outer = many_channels(&g) ? g.taps * CHANNELS_AT_ONCE * padded : 0;
     char *base = memory;
@@ -213,19 +223,19 @@ static void forward(const infl_layer_call *c) {
 /* dx_s = Wᵀ dy_s (+ V_sᵀ dy_0 in the second order) */
 static void backward_input(const infl_layer_call *c, const geometry *g, const scratch *memory, size_t s) {
     const real *weights[INFL_MAX_TERMS] = {c->theta}, *dy[INFL_MAX_TERMS] = {c->dy + s * g->y_slot, c->dy};
-    size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 ? 2 : 1;
+    size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 ? 2 : 1, at_once = channels_at_once(g);
     if (n_terms == 2)
         weights[1] = c->tangents + (s - 1) * c->stride;
     for (size_t group = 0; group < g->groups; group++)
-        for (size_t first = 0; first < g->inputs; first += CHANNELS_AT_ONCE) {
-            size_t m = g->inputs - first < CHANNELS_AT_ONCE ? g->inputs - first : CHANNELS_AT_ONCE, length = m * g->taps;
+        for (size_t first = 0; first < g->inputs; first += at_once) {
+            size_t m = g->inputs - first < at_once ? g->inputs - first : at_once, length = m * g->taps;
             infl_tap_product product = {.m = m, .depth = g->units, .weight_m = g->taps, .weight_depth = length,
                                         .x_channel = g->y_channel, .y_channel = g->x_channel, .rows = c->rows,
                                         .n_terms = n_terms, .accumulate = c->accumulate[0],
                                         .y = c->dx[0] + s * g->x_slot + (group * g->inputs + first) * g->x_channel};
             for (size_t term = 0; term < n_terms; term++) {
                 /* the weights of these channels stand far apart, and are used for every pixel */
-                real *gathered = memory->gathered + term * g->units * CHANNELS_AT_ONCE * g->taps;
+                real *gathered = memory->gathered + term * g->units * at_once * g->taps;
                 for (size_t k = 0; k < g->units; k++)
                     memcpy(gathered + k * length,
                            weights[term] + (group * g->units + k) * g->weights + first * g->taps, length * sizeof(real));

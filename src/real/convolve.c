@@ -10,6 +10,9 @@ enum { TILE_M = 8, TILE_PIXELS = 3, NARROW_M = 6, NARROW_PIXELS = 4 };
 enum { TILE_M = 4, TILE_PIXELS = 3, NARROW_M = 2, NARROW_PIXELS = 4 };
 #endif
 
+/* What may be expected to stay in the second-level cache while something else streams through it. */
+enum { CACHED_BYTES = 512 << 10 };
+
 /* The tile of m outputs × `vectors` vectors of pixels, these x_step and y_step apart. */
 __attribute__((always_inline)) static inline void tap_tile(const infl_tap_product *p, size_t m, size_t vectors,
                                                            size_t first, size_t x_at, size_t x_step, size_t y_at,
@@ -87,24 +90,32 @@ static void tap_runs(const infl_tap_product *p, size_t first, size_t m, size_t n
 #undef RUN
 }
 
+/* A line of pixels along an axis for m outputs. */
+static void tap_line(const infl_tap_product *p, size_t first, size_t axis, size_t x_at, size_t y_at) {
+    size_t m = p->m - first < TILE_M ? p->m - first : TILE_M, vectors = p->rows / INFL_LANES;
+    size_t n = p->pixels.count[axis], x_step = p->pixels.x_step[axis], y_step = p->pixels.y_step[axis];
+    if (x_step == p->rows && y_step == p->rows) /* contiguous */
+        tap_runs(p, first, m, n * vectors, x_at, INFL_LANES, y_at, INFL_LANES);
+    else if (vectors == 1)
+        tap_runs(p, first, m, n, x_at, x_step, y_at, y_step);
+    else
+        for (size_t i = 0; i < n; i++)
+            tap_runs(p, first, m, vectors, x_at + i * x_step, INFL_LANES, y_at + i * y_step, INFL_LANES);
+}
+
 void INFL_REAL(tap_product)(const infl_tap_product *p) {
     /* vectors of neighbouring pixels go together, along the longer side */
-    size_t along = p->pixels.count[0] > p->pixels.count[1] ? 0 : 1, across = 1 - along, vectors = p->rows / INFL_LANES;
-    size_t n = p->pixels.count[along], x_step = p->pixels.x_step[along], y_step = p->pixels.y_step[along];
-    int contiguous = x_step == p->rows && y_step == p->rows;
-    for (size_t first = 0; first < p->m; first += TILE_M) {
-        size_t m = p->m - first < TILE_M ? p->m - first : TILE_M;
-        for (size_t j = 0; j < p->pixels.count[across]; j++) {
-            size_t x_at = j * p->pixels.x_step[across], y_at = j * p->pixels.y_step[across];
-            if (contiguous)
-                tap_runs(p, first, m, n * vectors, x_at, INFL_LANES, y_at, INFL_LANES);
-            else if (vectors == 1)
-                tap_runs(p, first, m, n, x_at, x_step, y_at, y_step);
-            else
-                for (size_t i = 0; i < n; i++)
-                    tap_runs(p, first, m, vectors, x_at + i * x_step, INFL_LANES, y_at + i * y_step, INFL_LANES);
+    size_t along = p->pixels.count[0] > p->pixels.count[1] ? 0 : 1, across = 1 - along, lines = p->pixels.count[across];
+    /* either the image is read once for each tile of outputs, or the weights once for each line */
+    size_t image = p->depth * p->x_channel * sizeof(real), weights = p->m * p->depth * p->n_taps * sizeof(real);
+    int image_stays = image <= CACHED_BYTES || p->m / TILE_M * image <= lines * weights;
+    size_t outer = image_stays ? (p->m + TILE_M - 1) / TILE_M : lines;
+    size_t inner = image_stays ? lines : (p->m + TILE_M - 1) / TILE_M;
+    for (size_t i = 0; i < outer; i++)
+        for (size_t j = 0; j < inner; j++) {
+            size_t first = (image_stays ? i : j) * TILE_M, line = image_stays ? j : i;
+            tap_line(p, first, along, line * p->pixels.x_step[across], line * p->pixels.y_step[across]);
         }
-    }
 }
 
 /* rows_apart: one vector of each pixel's rows, `row` the first; else all of them. */

@@ -8,12 +8,14 @@
 /* A call on one chunk. Arrays as in network.h; those of a layer's parameters begin at the layer. */
 typedef struct infl_layer_call {
     const infl_layer *layer;
-    size_t rows;        /* B, padded */
+    size_t rows, valid; /* B, padded; those that are no padding */
     size_t first, last; /* slots to compute */
     void *scratch;      /* as much as the kind asks for, aligned */
     const real *theta;
     const real *tangents; /* slot s ≥ 1: tangents + (s−1)·stride */
     size_t stride;        /* p */
+    const double *state; /* layer->state numbers: running statistics, in training the batch's */
+    const infl_training *training; /* NULL: evaluation */
     const real *x[INFL_MAX_INPUTS];
     int varying[INFL_MAX_INPUTS]; /* whether the input has tangents */
     real *y;
@@ -31,6 +33,7 @@ typedef struct infl_layer_call {
 } infl_layer_call;
 
 extern const infl_layer_kind INFL_REAL(layer_dense), INFL_REAL(layer_activation), INFL_REAL(layer_add),
-    INFL_REAL(layer_conv2d), INFL_REAL(layer_max_pool), INFL_REAL(layer_average_pool);
+    INFL_REAL(layer_conv2d), INFL_REAL(layer_max_pool), INFL_REAL(layer_average_pool), INFL_REAL(layer_batch_norm),
+    INFL_REAL(layer_dropout);
 
 #endif

@@ -26,6 +26,14 @@ struct infl_workspace {
 
 static const infl_layer_kind layer_input = {.name = "input"};
 
+/* Arrays of a row's numbers lie in one order at any shape: the model takes the node before it instead. */
+static infl_status flat_shape(infl_layer *layer) {
+    layer->shape = (infl_shape){layer->in_width[0], 1, 1};
+    return INFL_OK;
+}
+
+static const infl_layer_kind layer_flatten = {.name = "flatten", .n_inputs = 1, .shape = flat_shape};
+
 static const infl_layer_kind *const kinds[INFL_LAYER_KINDS] = {
     [INFL_LAYER_INPUT] = &layer_input,
     [INFL_LAYER_DENSE] = &INFL_REAL(layer_dense),
@@ -34,6 +42,9 @@ static const infl_layer_kind *const kinds[INFL_LAYER_KINDS] = {
     [INFL_LAYER_CONV2D] = &INFL_REAL(layer_conv2d),
     [INFL_LAYER_MAX_POOL] = &INFL_REAL(layer_max_pool),
     [INFL_LAYER_AVERAGE_POOL] = &INFL_REAL(layer_average_pool),
+    [INFL_LAYER_BATCH_NORM] = &INFL_REAL(layer_batch_norm),
+    [INFL_LAYER_DROPOUT] = &INFL_REAL(layer_dropout),
+    [INFL_LAYER_FLATTEN] = &layer_flatten,
 };
 
 /* Hands out aligned pieces of a block; with base NULL it only counts. Sizes that overflow stick near SIZE_MAX. */
@@ -63,11 +74,13 @@ static void lay_out(arena *from, infl_workspace *w, const infl_network *network,
                                     .aux = arrays + plan->node[i].aux * rows};
     w->targets = take(from, network->n_outputs, 1, rows, sizeof(real));
     w->curvature = take(from, network->n_outputs, 1, rows, sizeof(real));
-    w->gradients = take(from, plan->pass.cotangents, 1, plan->gradient, sizeof(real));
+    if (!plan->borrows)
+        w->gradients = take(from, plan->pass.cotangents, 1, plan->gradient, sizeof(real));
     if (plan->pass.row_gradients)
         w->row_gradients = take(from, plan->row_gradient, 1, rows, sizeof(real));
     w->row_products = take(from, plan->pass.products, 1, rows, sizeof(real));
-    w->scratch = take(from, plan->scratch, 1, 1, 1);
+    if (!plan->borrows)
+        w->scratch = take(from, plan->scratch, 1, 1, 1);
 }
 
 static size_t workspace_bytes(const infl_network *network, const infl_plan *plan) {
@@ -134,14 +147,18 @@ static infl_layer_call layer_call(const infl_workspace *w, size_t index, const i
     infl_layer_call call = {
         .layer = layer,
         .rows = w->rows,
+        .valid = w->valid,
         .theta = (const real *)at->theta + layer->offset,
         .tangents = at->tangents == NULL ? NULL : (const real *)at->tangents + layer->offset,
         .stride = w->network->n_parameters,
+        .training = at->training,
         .y = w->nodes[index].value,
         .dy = w->nodes[index].cotangent,
         .aux = w->nodes[index].aux,
         .scratch = w->scratch,
     };
+    if (layer->state > 0)
+        call.state = (at->training != NULL ? at->training->state : w->network->state) + layer->state_offset;
     for (size_t i = 0; i < layer->n_inputs; i++) {
         size_t input = (size_t)layer->spec.inputs[i];
         call.x[i] = w->nodes[input].value;
@@ -161,6 +178,27 @@ static void forward(infl_workspace *w, const infl_point *at, size_t first, size_
         if (call.first < call.last)
             kinds[w->network->layers[i].spec.kind]->forward(&call);
     }
+}
+
+static void forward_layers(infl_workspace *w, const infl_point *at, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) {
+        infl_layer_call call = layer_call(w, i, at);
+        call.last = 1;
+        kinds[call.layer->spec.kind]->forward(&call);
+    }
+}
+
+static void measure(infl_workspace *w, const infl_point *at, size_t layer, int backward) {
+    infl_layer_call call = layer_call(w, layer, at);
+    kinds[call.layer->spec.kind]->measure(&call, backward);
+}
+
+static void lend(infl_workspace *w, void *scratch) { w->scratch = scratch; }
+
+static void add_to_double(double *restrict to, const void *from, size_t n) {
+    const real *restrict numbers = from;
+    for (size_t i = 0; i < n; i++)
+        to[i] += (double)numbers[i];
 }
 
 static void outputs(const infl_workspace *w, size_t slot, double *out) {
@@ -266,6 +304,20 @@ static void backward(infl_workspace *w, const infl_point *at, infl_backward_mode
         kinds[layer->spec.kind]->backward(&call);
         if (layer->parameters > 0)
             add_to_sums(w, layer, last, sums);
+    }
+}
+
+static void backward_layers(infl_workspace *w, const infl_point *at, size_t from, size_t to, void *gradients) {
+    for (size_t i = to; i-- > from;) {
+        const infl_layer *layer = &w->network->layers[i];
+        if (!layer->varying)
+            continue;
+        infl_layer_call call = layer_call(w, i, at);
+        call.last = 1;
+        call.mode = INFL_BACKWARD_FIRST;
+        call.gradient = layer->parameters > 0 ? (real *)gradients + (layer->offset - w->network->layers[from].offset)
+                                              : NULL;
+        kinds[layer->spec.kind]->backward(&call);
     }
 }
 
@@ -411,6 +463,11 @@ const infl_engine INFL_REAL(engine) = {
     .workspace_init = workspace_init,
     .load = load_chunk,
     .forward = forward,
+    .forward_layers = forward_layers,
+    .measure = measure,
+    .backward_layers = backward_layers,
+    .lend = lend,
+    .add_to_double = add_to_double,
     .outputs = outputs,
     .loss = evaluate_loss,
     .seed_curvature = seed_curvature,

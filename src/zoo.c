@@ -1,0 +1,185 @@
+/* Networks from the literature, written on the builder alone. */
+#include <math.h>
+
+#include "error.h"
+
+/* A graph that grows by one of the networks; options with the network's own defaults filled in. */
+typedef struct zoo {
+    infl_builder *builder;
+    infl_zoo_network network;
+    infl_zoo_options options;
+} zoo;
+
+static const char *const names[] = {"kl_cnn", "lenet5", "vgg13", "vgg14", "resnet18", "resnet50"};
+
+enum { N_NETWORKS = sizeof names / sizeof names[0] };
+
+const char *infl_zoo_network_name(infl_zoo_network network) {
+    return (int)network < 0 || (int)network >= (int)N_NETWORKS ? NULL : names[network];
+}
+
+static int is_resnet(infl_zoo_network network) {
+    return network == INFL_ZOO_RESNET18 || network == INFL_ZOO_RESNET50;
+}
+
+static infl_status read_options(zoo *z, infl_builder *builder, infl_zoo_network network, const infl_zoo_options *given,
+                                const char *function) {
+    if (infl_zoo_network_name(network) == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: network %d does not exist", function, (int)network);
+    infl_zoo_options o = INFL_ZOO_OPTIONS_INIT;
+    INFL_TRY(infl_read_options(&o, sizeof o, given, function, "options"));
+    if (o.n_classes == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: n_classes is 0; a network needs at least one output", function);
+    if (o.batch_norm < -1 || o.batch_norm > 1)
+        return infl_fail(INFL_E_ARGUMENT, "%s: batch_norm is %d; expected -1, 0 or 1", function, o.batch_norm);
+    if (!(o.width_factor > 0.0 && o.width_factor <= 1e6))
+        return infl_fail(INFL_E_ARGUMENT, "%s: width_factor is %g; expected above 0 and at most 1e6", function,
+                         o.width_factor);
+    size_t side = network == INFL_ZOO_KL_CNN ? 28 : 32;
+    if (o.channels == 0)
+        o.channels = network == INFL_ZOO_KL_CNN ? 1 : 3;
+    if (o.height == 0)
+        o.height = side;
+    if (o.width == 0)
+        o.width = side;
+    if (o.batch_norm < 0)
+        o.batch_norm = is_resnet(network);
+    *z = (zoo){.builder = builder, .network = network, .options = o};
+    return INFL_OK;
+}
+
+static size_t scaled(const zoo *z, size_t channels) {
+    double wide = floor((double)channels * z->options.width_factor + 0.5);
+    return wide < 1.0 ? 1 : (size_t)wide;
+}
+
+/* A square convolution, its normalisation, its activation (INFL_IDENTITY: none). */
+static infl_node convolution(const zoo *z, infl_node x, size_t channels, size_t kernel, size_t stride,
+                             const size_t padding[2], infl_activation activation) {
+    infl_conv2d conv = INFL_CONV2D_INIT;
+    conv.channels = channels;
+    conv.bias = !(is_resnet(z->network) && z->options.batch_norm);
+    conv.initialiser = z->network == INFL_ZOO_KL_CNN ? INFL_INIT_TRUNCATED_NORMAL : INFL_INIT_HE;
+    for (int axis = 0; axis < 2; axis++) {
+        conv.kernel[axis] = kernel;
+        conv.stride[axis] = stride;
+        conv.padding[axis] = padding[axis];
+    }
+    x = infl_builder_conv2d(z->builder, x, &conv);
+    if (z->options.batch_norm)
+        x = infl_builder_batch_norm(z->builder, x, NULL);
+    return activation == INFL_IDENTITY ? x : infl_builder_activation(z->builder, x, activation);
+}
+
+static const size_t none[2] = {0, 0}, one[2] = {1, 1};
+
+static infl_node max_pool(const zoo *z, infl_node x) {
+    infl_pool2d pool = INFL_POOL2D_INIT;
+    return infl_builder_max_pool2d(z->builder, x, &pool);
+}
+
+static infl_node koh_liang(const zoo *z, infl_node x) {
+    for (size_t i = 0; i < 5; i++)
+        x = convolution(z, x, scaled(z, 8), 3, i % 2 == 1 ? 2 : 1, none, INFL_TANH);
+    x = convolution(z, x, scaled(z, 10), 1, 1, none, INFL_TANH);
+    x = infl_builder_global_average_pool(z->builder, x);
+    return infl_builder_dense(z->builder, x, z->options.n_classes, 1, INFL_INIT_TRUNCATED_NORMAL);
+}
+
+static infl_node lenet(const zoo *z, infl_node x) {
+    /* LeCun's images of digits were 28×28 in a frame of 32×32 */
+    size_t frame[2] = {z->options.height < 32 ? 2 : 0, z->options.width < 32 ? 2 : 0};
+    x = max_pool(z, convolution(z, x, scaled(z, 6), 5, 1, frame, INFL_RELU));
+    x = max_pool(z, convolution(z, x, scaled(z, 16), 5, 1, none, INFL_RELU));
+    x = infl_builder_dense(z->builder, x, scaled(z, 120), 1, INFL_INIT_HE);
+    x = infl_builder_activation(z->builder, x, INFL_RELU);
+    x = infl_builder_dense(z->builder, x, scaled(z, 84), 1, INFL_INIT_HE);
+    x = infl_builder_activation(z->builder, x, INFL_RELU);
+    return infl_builder_dense(z->builder, x, z->options.n_classes, 1, INFL_INIT_LECUN);
+}
+
+static infl_node vgg(const zoo *z, infl_node x) {
+    static const size_t channels[] = {64, 128, 256, 512, 512};
+    for (size_t block = 0; block < 5; block++) {
+        size_t n = z->network == INFL_ZOO_VGG14 && block == 4 ? 3 : 2;
+        for (size_t i = 0; i < n; i++)
+            x = convolution(z, x, scaled(z, channels[block]), 3, 1, one, INFL_RELU);
+        x = max_pool(z, x);
+    }
+    x = infl_builder_global_average_pool(z->builder, x);
+    return infl_builder_dense(z->builder, x, z->options.n_classes, 1, INFL_INIT_LECUN);
+}
+
+/* Of `in` channels; the shortcut is a 1×1 convolution where the shape changes. */
+static infl_node residual_block(const zoo *z, infl_node x, size_t in, size_t channels, size_t stride, size_t *out) {
+    infl_node y, shortcut = x;
+    if (z->network == INFL_ZOO_RESNET18) {
+        *out = channels;
+        y = convolution(z, x, channels, 3, stride, one, INFL_RELU);
+        y = convolution(z, y, channels, 3, 1, one, INFL_IDENTITY);
+    } else {
+        *out = 4 * channels;
+        y = convolution(z, x, channels, 1, 1, none, INFL_RELU);
+        y = convolution(z, y, channels, 3, stride, one, INFL_RELU);
+        y = convolution(z, y, *out, 1, 1, none, INFL_IDENTITY);
+    }
+    if (stride != 1 || in != *out)
+        shortcut = convolution(z, x, *out, 1, stride, none, INFL_IDENTITY);
+    return infl_builder_activation(z->builder, infl_builder_add(z->builder, y, shortcut), INFL_RELU);
+}
+
+static infl_node resnet(const zoo *z, infl_node x) {
+    static const size_t blocks[2][4] = {{2, 2, 2, 2}, {3, 4, 6, 3}};
+    size_t in = scaled(z, 64);
+    x = convolution(z, x, in, 3, 1, one, INFL_RELU);
+    for (size_t stage = 0; stage < 4; stage++)
+        for (size_t i = 0; i < blocks[z->network == INFL_ZOO_RESNET50][stage]; i++)
+            x = residual_block(z, x, in, scaled(z, (size_t)64 << stage), stage > 0 && i == 0 ? 2 : 1, &in);
+    x = infl_builder_global_average_pool(z->builder, x);
+    return infl_builder_dense(z->builder, x, z->options.n_classes, 1, INFL_INIT_LECUN);
+}
+
+static infl_node append(const zoo *z, infl_node x) {
+    switch (z->network) {
+    case INFL_ZOO_KL_CNN:
+        return koh_liang(z, x);
+    case INFL_ZOO_LENET5:
+        return lenet(z, x);
+    case INFL_ZOO_VGG13:
+    case INFL_ZOO_VGG14:
+        return vgg(z, x);
+    default:
+        return resnet(z, x);
+    }
+}
+
+infl_node infl_builder_zoo(infl_builder *builder, infl_node input, infl_zoo_network network,
+                           const infl_zoo_options *options) {
+    zoo z;
+    if (builder == NULL) {
+        infl_fail(INFL_E_ARGUMENT, "infl_builder_zoo: builder is NULL");
+        return INFL_NODE_INVALID;
+    }
+    if (read_options(&z, builder, network, options, "infl_builder_zoo") == INFL_OK)
+        return append(&z, input);
+    /* a builder is made to fail by appending what cannot be; the sentence about the options is worth more */
+    infl_error_slot error = INFL_ERROR_SLOT_INIT;
+    infl_error_collect(&error, INFL_E_ARGUMENT, 0);
+    infl_builder_activation(builder, INFL_NODE_INVALID, INFL_IDENTITY);
+    infl_error_raise(&error);
+    return INFL_NODE_INVALID;
+}
+
+infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, const infl_zoo_options *options,
+                                  infl_precision precision, uint64_t seed) {
+    INFL_REQUIRE(out);
+    zoo z;
+    infl_builder *builder;
+    INFL_TRY(read_options(&z, NULL, network, options, __func__));
+    INFL_TRY(infl_in_name_of(__func__, infl_builder_create_image(&builder, z.options.channels, z.options.height,
+                                                                 z.options.width)));
+    z.builder = builder;
+    infl_status status = infl_model_create(out, builder, append(&z, INFL_NODE_INPUT), precision, seed);
+    infl_builder_destroy(builder);
+    return infl_in_name_of(__func__, status);
+}
