@@ -1,13 +1,13 @@
 #include "chunks.h"
 
 #include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 
-#include "dense.h"
 #include "memory.h"
 
 enum {
-    GROUPS = 16,          /* of chunks whose sums may run side by side */
     TANGENTS_AT_ONCE = 8, /* measured best for small networks: more leave the cache, fewer share less */
     PRODUCTS_AT_ONCE = 64, /* vectors that a row's gradient is multiplied with */
 };
@@ -35,17 +35,20 @@ static int has_tangents(infl_chunk_work work) {
     return work == INFL_WORK_OUTPUT_TANGENTS || work == INFL_WORK_ROW_PRODUCTS || work >= INFL_WORK_HESSIAN;
 }
 
-/* How a job is cut up, and the memory it takes: workspaces, accumulators of the threads, tangents. */
+static int is_curvature(infl_chunk_work work) { return work >= INFL_WORK_HESSIAN; }
+
+/* How a job is cut up, and the memory it takes: workspaces, tangents, turns. */
 typedef struct schedule {
     size_t chunk_rows, n_chunks;
-    size_t groups;      /* of chunks: summed one after another; where nothing is summed, the chunks themselves */
-    size_t block;       /* vectors in one pass */
-    size_t slab;        /* vectors whose tangents are converted at the same time */
+    size_t block, blocks; /* vectors in one pass */
+    size_t slab;          /* vectors whose tangents are converted at the same time */
     size_t threads;
     infl_pass pass;
-    size_t workspace;   /* bytes of a thread */
-    size_t accumulator; /* bytes of a thread for one vector; 0 where the output itself serves */
-    size_t tangent;     /* bytes for one vector; 0 where the input itself serves */
+    int keep;             /* values of all chunks for the next run */
+    size_t kept;          /* bytes of a chunk's values, where they lie apart from the workspace */
+    size_t workspace;     /* bytes of a thread */
+    size_t tangent;       /* bytes for one vector; 0 where the input itself serves */
+    size_t turns;         /* bytes */
     size_t bytes;
 } schedule;
 
@@ -93,50 +96,64 @@ static infl_status plan_pass(infl_chunks *chunks, const infl_pass *pass, size_t 
     return INFL_OK;
 }
 
+/* Whether all chunks' values are kept, in what would then be so many bytes. */
+static int keeps_all(const infl_chunks *chunks, const infl_chunk_job *job, const schedule *s, size_t kept) {
+    return is_curvature(job->work) && s->blocks == 1 && kept <= chunks->keep_budget / s->n_chunks;
+}
+
 static infl_status make_schedule(infl_chunks *chunks, const infl_chunk_job *job, schedule *out) {
     const infl_network *network = &chunks->model->network;
     const infl_engine *engine = chunks->model->engine;
-    size_t k = job->k > 0 ? job->k : 1, p = network->n_parameters, blocks;
+    size_t k = job->k > 0 ? job->k : 1, p = network->n_parameters;
     schedule s = {.chunk_rows = chunk_rows(network)};
     if (s.chunk_rows > job->n)
         s.chunk_rows = job->n;
     s.n_chunks = (job->n + s.chunk_rows - 1) / s.chunk_rows;
-    s.groups = is_sum(job->work) && s.n_chunks > GROUPS ? GROUPS : s.n_chunks;
-    s.accumulator = is_sum(job->work) && s.groups > 1 ? p * sizeof(double) : 0;
     s.tangent = has_tangents(job->work) && engine->precision != INFL_F64 ? p * engine->real_size : 0;
     s.block = job->work == INFL_WORK_ROW_PRODUCTS ? PRODUCTS_AT_ONCE : TANGENTS_AT_ONCE;
     if (s.block > k)
         s.block = k;
     /* no more vectors at once than give every thread something to do */
-    while (s.block > 1 && s.groups * ((k + s.block - 1) / s.block) < (size_t)chunks->threads)
+    while (s.block > 1 && s.n_chunks * ((k + s.block - 1) / s.block) < (size_t)chunks->threads)
         s.block--;
-    size_t limit = chunks->budget > 0 ? chunks->budget : SIZE_MAX, each;
+    size_t limit = chunks->budget > 0 ? chunks->budget : SIZE_MAX, fixed;
     for (;;) {
-        blocks = (k + s.block - 1) / s.block;
-        s.pass = pass_of(job, s.chunk_rows, s.block, blocks > 1 && s.n_chunks == s.groups &&
-                                                         job->work >= INFL_WORK_HESSIAN);
+        s.blocks = (k + s.block - 1) / s.block;
+        s.turns = is_sum(job->work) && s.n_chunks > 1 ? s.blocks * network->n_layers * sizeof(atomic_size_t) : 0;
+        /* a single chunk's values are kept from one block of vectors to the next */
+        s.keep = s.blocks == 1;
+        s.pass = pass_of(job, s.chunk_rows, s.block, is_curvature(job->work) && (s.keep || s.n_chunks == 1));
         INFL_TRY(plan_pass(chunks, &s.pass, &s.workspace));
-        each = s.workspace + s.block * s.accumulator;
-        if (s.block * s.tangent <= limit && each <= limit - s.block * s.tangent)
+        s.kept = engine->kept_bytes(network, chunks->plan);
+        fixed = s.block * s.tangent + s.turns;
+        s.keep = s.keep && keeps_all(chunks, job, &s, s.kept) && s.n_chunks * s.kept + s.workspace + fixed <= limit;
+        if (s.pass.keep && s.blocks == 1 && !s.keep) {
+            s.pass.keep = 0;
+            INFL_TRY(plan_pass(chunks, &s.pass, &s.workspace));
+            s.kept = 0;
+        }
+        fixed += s.keep ? s.n_chunks * s.kept : s.kept;
+        if (fixed <= limit && s.workspace <= limit - fixed)
             break;
         if (s.block == 1)
             return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: this needs at least %zu", limit,
-                             each + s.tangent);
+                             s.workspace + fixed);
         s.block--;
     }
-    s.threads = (limit - s.block * s.tangent) / each;
+    /* where blocks share one chunk's values, every thread has its own */
+    size_t each = s.workspace + (s.keep ? 0 : s.kept), shared = fixed - (s.keep ? 0 : s.kept);
+    s.threads = (limit - shared) / each;
     if (s.threads > (size_t)chunks->threads)
         s.threads = (size_t)chunks->threads;
-    if (s.threads > s.groups * blocks)
-        s.threads = s.groups * blocks;
+    if (s.threads > s.n_chunks * s.blocks)
+        s.threads = s.n_chunks * s.blocks;
     s.slab = k;
     if (s.tangent > 0) {
-        size_t room = limit - s.threads * each;
-        room = (room < TANGENT_BYTES ? room : TANGENT_BYTES) / (s.block * s.tangent);
-        s.slab = (room > 0 ? room : 1) * s.block;
-        s.slab = s.slab < k ? s.slab : k;
+        size_t room = limit - shared - s.threads * each;
+        room = (room < TANGENT_BYTES ? room : TANGENT_BYTES) / (s.block * s.tangent) + 1;
+        s.slab = room > k / s.block ? k : room * s.block;
     }
-    s.bytes = s.threads * each + s.slab * s.tangent;
+    s.bytes = s.threads * each + s.slab * s.tangent + s.turns;
     *out = s;
     return INFL_OK;
 }
@@ -144,8 +161,16 @@ static infl_status make_schedule(infl_chunks *chunks, const infl_chunk_job *job,
 infl_status infl_chunks_memory(infl_chunks *chunks, const infl_chunk_job *job, size_t *bytes) {
     schedule s;
     INFL_TRY(make_schedule(chunks, job, &s));
-    *bytes = s.bytes;
+    *bytes = s.bytes + (s.keep ? s.n_chunks * s.kept : 0);
     return INFL_OK;
+}
+
+static void release_kept(infl_chunks *chunks) {
+    infl_release(chunks->kept);
+    infl_release(chunks->kept_for);
+    chunks->kept = NULL;
+    chunks->kept_for = NULL;
+    chunks->kept_bytes = chunks->kept_rows = 0;
 }
 
 void infl_chunks_release(infl_chunks *chunks) {
@@ -155,6 +180,7 @@ void infl_chunks_release(infl_chunks *chunks) {
     chunks->plan = NULL;
     chunks->bytes = 0;
     chunks->laid_out = 0;
+    release_kept(chunks);
 }
 
 static infl_workspace *workspace_of(const infl_chunks *chunks, const schedule *s, size_t thread) {
@@ -165,13 +191,14 @@ static infl_workspace *workspace_of(const infl_chunks *chunks, const schedule *s
 static infl_status prepare(infl_chunks *chunks, const schedule *s) {
     if (chunks->bytes < s->bytes) {
         infl_release(chunks->memory);
+        chunks->memory = NULL;
         chunks->bytes = chunks->laid_out = 0;
         chunks->memory = infl_allocate(s->bytes, 1);
         if (chunks->memory == NULL)
             return INFL_E_MEMORY;
         chunks->bytes = s->bytes;
     }
-    /* accumulators and tangents lie behind the workspaces: fewer of these leave room that others have written to */
+    /* what lies behind the workspaces is written to: fewer of them than now have been laid out there */
     if (chunks->laid_out != s->threads)
         for (size_t i = 0; i < s->threads; i++)
             chunks->model->engine->workspace_init(workspace_of(chunks, s, i), &chunks->model->network, chunks->plan);
@@ -179,12 +206,68 @@ static infl_status prepare(infl_chunks *chunks, const schedule *s) {
     return INFL_OK;
 }
 
+/* Memory for the values of all chunks; *stand: they are there from a run before, of the same rows at the same θ. */
+static infl_status prepare_kept(infl_chunks *chunks, const infl_chunk_job *job, const schedule *s, int *stand) {
+    *stand = 0;
+    if (!s->keep)
+        return INFL_OK;
+    if (chunks->kept_bytes != s->n_chunks * s->kept || chunks->kept_rows != job->n) {
+        release_kept(chunks);
+        chunks->kept = infl_allocate(s->n_chunks * s->kept, 1);
+        chunks->kept_for = infl_allocate(job->n, sizeof *chunks->kept_for);
+        if (chunks->kept == NULL || chunks->kept_for == NULL) {
+            release_kept(chunks);
+            return INFL_E_MEMORY;
+        }
+        chunks->kept_bytes = s->n_chunks * s->kept;
+        chunks->kept_rows = job->n;
+    } else {
+        *stand = chunks->kept_work == job->work && chunks->kept_version == chunks->model->version &&
+                 memcmp(chunks->kept_for, job->rows, job->n * sizeof *job->rows) == 0;
+    }
+    memcpy(chunks->kept_for, job->rows, job->n * sizeof *job->rows);
+    chunks->kept_work = job->work;
+    chunks->kept_version = chunks->model->version;
+    return INFL_OK;
+}
+
+/* Adds gradients of a chunk to the sums when it is the chunk's turn: for each layer, in the order of the chunks. */
+typedef struct turn_sink {
+    infl_gradient_sink base;
+    const infl_model *model;
+    double *sums; /* k×p */
+    size_t chunk;
+    atomic_size_t *turns; /* of each layer: the chunk that comes next; NULL: there is only one chunk */
+} turn_sink;
+
+static void await(const atomic_size_t *turn, size_t chunk) {
+    enum { SPINS = 4096 };
+    for (size_t spins = 0; atomic_load_explicit(turn, memory_order_acquire) != chunk; spins++)
+        if (spins >= SPINS)
+            sched_yield();
+}
+
+static void take_in_turn(const infl_gradient_sink *base, const infl_layer *layer, const void *gradients, size_t slots) {
+    const turn_sink *sink = (const turn_sink *)base;
+    const infl_engine *engine = sink->model->engine;
+    atomic_size_t *turn = sink->turns == NULL ? NULL : &sink->turns[layer - sink->model->network.layers];
+    if (turn != NULL)
+        await(turn, sink->chunk);
+    for (size_t j = 0; j < slots; j++) {
+        double *sums = sink->sums + j * sink->model->network.n_parameters + layer->offset;
+        const void *from = (const char *)gradients + j * layer->parameters * engine->real_size;
+        (sink->chunk == 0 ? engine->to_double : engine->add_to_double)(sums, from, layer->parameters);
+    }
+    if (turn != NULL)
+        atomic_store_explicit(turn, sink->chunk + 1, memory_order_release);
+}
+
 /*
- * One chunk, vectors first .. first+k−1: leaves per-row results in the output, or adds sums over the chunk's rows to `sums`.
- * kept: the workspace has just done this chunk with other vectors, as many, and its value pass stands.
+ * One chunk, vectors first .. first+k−1: leaves per-row results in the output, or gives sums over the chunk's rows to the
+ * sink. kept: the workspace, or what it is attached to, has the chunk's value pass.
  */
 static void run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, infl_workspace *w, const infl_point *at,
-                      size_t row, size_t n, size_t first, size_t k, int kept, infl_gradient_sums *sums) {
+                      size_t row, size_t n, size_t first, size_t k, int kept, infl_gradient_sink *sink) {
     const infl_engine *engine = chunks->model->engine;
     size_t outputs = chunks->model->network.n_outputs, p = chunks->model->network.n_parameters;
     if (!kept)
@@ -204,7 +287,7 @@ static void run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, infl
     case INFL_WORK_COTANGENTS:
         engine->forward(w, at, 0, 1);
         engine->seed_cotangents(w, job->input + (first * job->n + row) * outputs, job->n, k);
-        engine->backward(w, at, INFL_BACKWARD_FIRST, 0, k, sums);
+        engine->backward(w, at, INFL_BACKWARD_FIRST, 0, k, sink);
         break;
     case INFL_WORK_LOSSES:
         engine->forward(w, at, 0, 1);
@@ -227,7 +310,7 @@ static void run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, infl
         engine->loss(w, &chunks->loss, losses);
         if (job->input != NULL)
             engine->seed_weights(w, job->input + first * job->n + row, job->n, k);
-        engine->backward(w, at, INFL_BACKWARD_FIRST, 0, k, sums);
+        engine->backward(w, at, INFL_BACKWARD_FIRST, 0, k, sink);
         break;
     case INFL_WORK_HESSIAN:
     case INFL_WORK_GAUSS_NEWTON:
@@ -237,70 +320,76 @@ static void run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, infl
             engine->loss(w, &chunks->loss, losses);
         engine->seed_curvature(w, &chunks->loss,
                                job->work == INFL_WORK_FISHER ? INFL_SEED_FISHER : INFL_SEED_CURVATURE, k);
-        sums->first = 1;
+        sink->first = 1;
         engine->backward(w, at, second ? INFL_BACKWARD_SECOND : INFL_BACKWARD_FIRST, second && !kept ? 0 : 1, 1 + k,
-                         sums);
+                         sink);
         break;
     }
 }
 
-/* A block of vectors over the chunks of one group, in order; sums go to `sums` (k×p). */
-static void run_task(const infl_chunks *chunks, const infl_chunk_job *job, const schedule *s, infl_workspace *w,
-                     const infl_point *at, size_t group, size_t first, size_t k, int kept, double *sums) {
-    for (size_t chunk = group; chunk < s->n_chunks; chunk += s->groups) {
-        size_t row = chunk * s->chunk_rows, n = job->n - row < s->chunk_rows ? job->n - row : s->chunk_rows;
-        infl_gradient_sums to = {.sums = sums, .add = chunk != group};
-        run_chunk(chunks, job, w, at, row, n, first, k, kept, &to);
+/* The parts of the memory that all threads share. */
+typedef struct shared_memory {
+    char *values;   /* of one chunk a thread, where they lie apart from the workspaces */
+    char *tangents;
+    atomic_size_t *turns, next;
+} shared_memory;
+
+/* Chunk after chunk of one block of vectors after another, as the threads come to take them. */
+static void run_tasks(const infl_chunks *chunks, const infl_chunk_job *job, const schedule *s, shared_memory *memory,
+                      size_t slab, size_t slab_k, int stand) {
+    const infl_engine *engine = chunks->model->engine;
+    size_t p = chunks->model->network.n_parameters, thread = (size_t)omp_get_thread_num();
+    size_t blocks = (slab_k + s->block - 1) / s->block, done = 0;
+    infl_workspace *w = workspace_of(chunks, s, thread);
+    for (size_t task; (task = atomic_fetch_add(&memory->next, 1)) < blocks * s->n_chunks;) {
+        size_t block = task / s->n_chunks, chunk = task % s->n_chunks, first = block * s->block;
+        size_t k = slab_k - first < s->block ? slab_k - first : s->block, row = chunk * s->chunk_rows;
+        size_t n = job->n - row < s->chunk_rows ? job->n - row : s->chunk_rows;
+        infl_point at = {.theta = chunks->model->theta};
+        if (has_tangents(job->work))
+            at.tangents = s->tangent > 0 ? (const void *)(memory->tangents + first * s->tangent)
+                                         : (const void *)(job->input + (slab + first) * p);
+        int kept = s->keep ? stand : s->kept > 0 && done > 0; /* one chunk only */
+        if (s->keep)
+            engine->attach(w, chunks->plan, (char *)chunks->kept + chunk * s->kept, n);
+        else if (s->kept > 0)
+            engine->attach(w, chunks->plan, memory->values + thread * s->kept, n);
+        turn_sink sink = {.base.take = take_in_turn, .model = chunks->model, .chunk = chunk};
+        if (is_sum(job->work))
+            sink.sums = job->output + (slab + first) * p;
+        if (s->turns > 0)
+            sink.turns = memory->turns + (slab / s->block + block) * chunks->model->network.n_layers;
+        run_chunk(chunks, job, w, &at, row, n, slab + first, k, kept, &sink.base);
+        done++;
     }
 }
 
 infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job) {
     schedule s;
+    int stand;
     INFL_TRY(make_schedule(chunks, job, &s));
     INFL_TRY(prepare(chunks, &s));
+    INFL_TRY(prepare_kept(chunks, job, &s, &stand));
     const infl_engine *engine = chunks->model->engine;
     size_t k = job->k > 0 ? job->k : 1, p = chunks->model->network.n_parameters;
-    char *accumulators = (char *)chunks->memory + s.threads * s.workspace;
-    char *converted = accumulators + s.threads * s.block * s.accumulator;
+    shared_memory memory = {.values = (char *)chunks->memory + s.threads * s.workspace};
+    memory.turns = (atomic_size_t *)(memory.values + (s.keep ? 0 : s.threads * s.kept));
+    memory.tangents = (char *)memory.turns + s.turns;
+    if (s.turns > 0)
+        memset(memory.turns, 0, s.turns);
     for (size_t slab = 0; slab < k; slab += s.slab) {
         size_t slab_k = k - slab < s.slab ? k - slab : s.slab;
-        size_t blocks = (slab_k + s.block - 1) / s.block, tasks = blocks * s.groups;
+        atomic_store(&memory.next, 0);
 #pragma omp parallel num_threads((int)s.threads) if (s.threads > 1)
         {
-            size_t thread = (size_t)omp_get_thread_num();
-            infl_workspace *w = workspace_of(chunks, &s, thread);
-            double *own = (double *)(accumulators + thread * s.block * s.accumulator);
-            size_t last_group = SIZE_MAX, last_k = 0; /* what w holds */
             if (s.tangent > 0) {
 #pragma omp for schedule(static)
                 for (size_t part = 0; part < slab_k * s.threads; part++) {
                     size_t at = part * p / s.threads, end = (part + 1) * p / s.threads;
-                    engine->from_double(converted + at * engine->real_size, job->input + slab * p + at, end - at);
+                    engine->from_double(memory.tangents + at * engine->real_size, job->input + slab * p + at, end - at);
                 }
             }
-            /* the blocks of a group one after another, so that a group of one chunk keeps its value pass */
-#pragma omp for schedule(dynamic) ordered
-            for (size_t task = 0; task < tasks; task++) {
-                size_t group = task / blocks, in_slab = task % blocks * s.block, first = slab + in_slab;
-                size_t block_k = slab_k - in_slab < s.block ? slab_k - in_slab : s.block;
-                infl_point at = {.theta = chunks->model->theta};
-                if (has_tangents(job->work))
-                    at.tangents = s.tangent > 0 ? (const void *)(converted + in_slab * s.tangent)
-                                                : (const void *)(job->input + first * p);
-                double *sums = s.accumulator > 0 ? own : is_sum(job->work) ? job->output + first * p : NULL;
-                int kept = s.pass.keep && last_group == group && last_k == block_k;
-                run_task(chunks, job, &s, w, &at, group, first, block_k, kept, sums);
-                last_group = group;
-                last_k = block_k;
-                /* sums of groups are added in the order of the groups */
-#pragma omp ordered
-                if (s.accumulator > 0) {
-                    if (group == 0)
-                        memcpy(job->output + first * p, own, block_k * p * sizeof(double));
-                    else
-                        infl_axpy(1.0, own, job->output + first * p, block_k * p);
-                }
-            }
+            run_tasks(chunks, job, &s, &memory, slab, slab_k, stand);
         }
     }
     return INFL_OK;

@@ -2,9 +2,9 @@
  * Rows through a network, chunk by chunk: the parallel loop, its workspace and the order of its sums, once for all
  * quantities that a network can give.
  *
- * The rows are cut into chunks, and for sums the chunks are dealt to a fixed number of groups, whose sums are added in
- * their order; the k vectors are cut into blocks. Chunks and groups do not depend on the number of threads, which only
- * share the work out; what blocks and threads depend on, the memory budget, changes no bit of the results.
+ * The rows are cut into chunks, whose sums are added in their order, a layer at a time; the k vectors are cut into blocks.
+ * Chunks do not depend on the number of threads, which only share the work out; what blocks and threads depend on, the
+ * memory budget, changes no bit of the results.
  */
 #ifndef INFL_CHUNKS_H
 #define INFL_CHUNKS_H
@@ -42,6 +42,7 @@ typedef struct infl_chunks {
     infl_loss loss;
     int threads;
     size_t budget; /* bytes; 0: no limit */
+    size_t keep_budget; /* bytes for values of all chunks, kept for products with other vectors at the same θ */
     /* kept from run to run, laid out as long as runs are alike */
     void *memory;
     size_t bytes;
@@ -49,6 +50,12 @@ typedef struct infl_chunks {
     infl_pass asked;  /* of the plan */
     size_t workspace; /* bytes that it takes */
     size_t laid_out;  /* workspaces by it */
+    /* values of all chunks */
+    void *kept;
+    size_t kept_bytes, kept_rows;
+    size_t *kept_for; /* the rows that they are of */
+    infl_chunk_work kept_work;
+    uint64_t kept_version; /* of the model */
 } infl_chunks;
 
 infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job);

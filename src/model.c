@@ -319,6 +319,7 @@ static double draw(infl_initialiser initialiser, const infl_layer_tensor *tensor
 
 static void initialise(infl_model *model, uint64_t seed) {
     uint64_t number = 0;
+    model->version++;
     for (size_t i = 0; i < model->network.n_layers; i++) {
         const infl_layer *layer = &model->network.layers[i];
         const infl_layer_kind *kind = kind_of(layer);
@@ -484,6 +485,7 @@ infl_status infl_model_set_parameters(infl_model *model, const double *theta) {
             return infl_fail(INFL_E_NONFINITE, "infl_model_set_parameters: theta[%zu] is %g, not finite in %s", i,
                              theta[i], model->engine->precision == INFL_F32 ? "f32" : "f64");
     model->engine->from_double(model->theta, theta, model->network.n_parameters);
+    model->version++;
     return INFL_OK;
 }
 
@@ -523,6 +525,7 @@ infl_status infl_model_set_state(infl_model *model, const double *state) {
         }
     }
     memcpy(model->network.state, state, model->network.n_state * sizeof *state);
+    model->version++;
     return INFL_OK;
 }
 

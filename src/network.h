@@ -4,8 +4,8 @@
  *
  * Buffers. The rows of a chunk stand innermost, so that they fill vector registers in every layer, narrow ones too, and
  * per-row results need no sums. A chunk of B rows with k tangents has S = 1 + k slots: slot 0 holds values (or
- * cotangents), slot s ≥ 1 what belongs to tangent s. An array of width F is S×F×B; a node that depends on no parameter
- * has no tangents, and is 1×F×B.
+ * cotangents), slot s ≥ 1 what belongs to tangent s. An array of width F is S×F×B, with slot 0 apart from the others; a
+ * node that depends on no parameter has slot 0 alone.
  */
 #ifndef INFL_NETWORK_H
 #define INFL_NETWORK_H
@@ -86,6 +86,7 @@ typedef struct infl_layer {
     size_t width;
     size_t aux;         /* numbers a row that forward keeps for backward */
     int keeps_input, keeps_output; /* whether backward reads the values and tangents of the inputs, of the output */
+    int keeps_cotangent;           /* whether backward of a tangent reads slot 0 of the output's cotangent */
     size_t parameters;  /* how many; at offset of θ */
     size_t offset;
     size_t state;       /* numbers of its state; at state_offset of the model's */
@@ -157,12 +158,12 @@ typedef struct infl_point {
     const infl_training *training; /* NULL: evaluation */
 } infl_point;
 
-/* Where gradients go: slot first + j is written over, or added to, p doubles at sums + j·p. */
-typedef struct infl_gradient_sums {
-    double *sums;
+/* Where gradients go: the parameters of one layer after another, in the order in which backward comes to them; of the
+ * slots first .. first+slots−1, slots × layer->parameters numbers of the engine's precision. */
+typedef struct infl_gradient_sink {
+    void (*take)(const struct infl_gradient_sink *sink, const infl_layer *layer, const void *gradients, size_t slots);
     size_t first;
-    int add;
-} infl_gradient_sums;
+} infl_gradient_sink;
 
 struct infl_plan; /* plan.h */
 
@@ -179,6 +180,10 @@ typedef struct infl_engine {
     /* bytes of a workspace for the plan; and one laid out at the start of that many bytes. The plan is kept */
     size_t (*workspace_bytes)(const infl_network *network, const struct infl_plan *plan);
     void (*workspace_init)(infl_workspace *workspace, const infl_network *network, const struct infl_plan *plan);
+    /* where the plan keeps a chunk's values apart from the workspace: bytes of that, and turning the workspace to it, with
+     * the n rows that are or will be loaded there */
+    size_t (*kept_bytes)(const infl_network *network, const struct infl_plan *plan);
+    void (*attach)(infl_workspace *workspace, const struct infl_plan *plan, void *kept, size_t n);
 
     /* loads rows of the dataset: features, and targets as the loss reads them */
     void (*load)(infl_workspace *workspace, const infl_dataset *dataset, const size_t *rows, size_t n);
@@ -205,7 +210,7 @@ typedef struct infl_engine {
     void (*seed_cotangents)(infl_workspace *workspace, const double *cotangents, size_t stride, size_t k);
     /* from the output's cotangent to the parameters, slots first .. last−1 */
     void (*backward)(infl_workspace *workspace, const infl_point *at, infl_backward_mode mode, size_t first,
-                     size_t last, const infl_gradient_sums *sums);
+                     size_t last, const infl_gradient_sink *sink);
     /* from slot 0 of the output's cotangent to each row's gradient: n×p numbers, stride apart; or only its products with
      * the k tangents (n×k), or its squared norm (n). The gradients themselves are formed a few units of a layer at a time */
     void (*row_gradients)(infl_workspace *workspace, const infl_point *at, double *gradients, size_t stride);
@@ -227,6 +232,7 @@ struct infl_model {
     const infl_engine *engine;
     infl_network network;
     void *theta;         /* p numbers in the engine's precision */
+    uint64_t version;    /* another after every change of θ or the state */
     infl_tensor *tensors; /* names owned */
     size_t n_tensors;
     infl_tensor *state_tensors; /* of the network's state, likewise */

@@ -9,28 +9,29 @@
  * of layer i step 2L − i. */
 typedef struct span {
     size_t from, to, size;
-    size_t *place;
+    infl_place *place;
 } span;
 
 typedef struct lifetimes {
     span *spans;
-    size_t n;
+    size_t n, kept;
 } lifetimes;
 
-static void add_span(lifetimes *all, size_t from, size_t to, size_t size, size_t *place) {
-    *place = 0;
-    if (size > 0)
+static void add_span(lifetimes *all, size_t from, size_t to, size_t size, int keep, infl_place *place) {
+    *place = (infl_place){.at = keep ? all->kept : 0, .kept = keep};
+    if (keep)
+        all->kept += size;
+    else if (size > 0)
         all->spans[all->n++] = (span){from, to, size, place};
 }
 
 static void find_lifetimes(lifetimes *all, infl_plan *plan, const infl_network *network) {
     const infl_pass *pass = &plan->pass;
-    size_t n = network->n_layers, end = 2 * n;
+    size_t n = network->n_layers;
     for (size_t i = 0; i < n; i++) {
         const infl_layer *layer = &network->layers[i];
-        size_t values = layer->varying ? pass->values : 1;
-        int backward = pass->cotangents > 0 && layer->varying;
-        size_t value_to = i, cotangent_from = n;
+        int backward = pass->cotangents > 0 && layer->varying, last = i + 1 == n;
+        size_t value_to = last ? n : i, cotangent_from = n, back = 2 * n - i;
         for (size_t user = n; user-- > i + 1;)
             for (size_t j = 0; j < network->layers[user].n_inputs; j++) {
                 const infl_layer *other = &network->layers[user];
@@ -42,19 +43,21 @@ static void find_lifetimes(lifetimes *all, infl_plan *plan, const infl_network *
                 if (again && cotangent_from == n)
                     cotangent_from = 2 * n - user;
             }
-        if (backward && layer->keeps_output && value_to < 2 * n - i)
-            value_to = 2 * n - i;
-        if (i + 1 == n && value_to < n)
-            value_to = n; /* the loss */
-        int whole = pass->keep && layer->varying;
-        if (i == 0 || pass->keep)
-            value_to = end; /* what was loaded stays */
-        add_span(all, i, value_to, layer->width * values, &plan->node[i].value);
-        add_span(all, i, pass->keep || backward ? (whole ? end : 2 * n - i) : i, layer->aux, &plan->node[i].aux);
+        if (backward && layer->keeps_output && value_to < back)
+            value_to = back;
+        /* what tangents need of values going forward, they need going back as well */
+        int keep_value = pass->keep && (i == 0 || last || value_to > n);
+        int keep_cotangent = pass->keep && (layer->keeps_cotangent || last);
+        size_t tangents = layer->varying && pass->values > 1 ? pass->values - 1 : 0;
+        add_span(all, i, value_to, layer->width, keep_value, &plan->node[i].value);
+        add_span(all, i, value_to, layer->width * tangents, 0, &plan->node[i].value_tangents);
+        add_span(all, i, backward ? back : i, layer->aux, pass->keep, &plan->node[i].aux);
         /* the loss writes a cotangent even where nothing is passed back */
-        if (backward || (i + 1 == n && layer->varying))
-            add_span(all, i + 1 == n ? n : cotangent_from, whole ? end : backward ? 2 * n - i : n,
-                     layer->width * (backward ? pass->cotangents : 1), &plan->node[i].cotangent);
+        if (backward || last) {
+            size_t more = pass->cotangents > 1 ? pass->cotangents - 1 : 0, to = backward ? back : n;
+            add_span(all, cotangent_from, to, layer->width, keep_cotangent, &plan->node[i].cotangent);
+            add_span(all, cotangent_from, to, layer->width * more, 0, &plan->node[i].cotangent_tangents);
+        }
     }
 }
 
@@ -76,14 +79,14 @@ static size_t place(lifetimes *all) {
             moved = 0;
             for (size_t j = 0; j < i; j++) {
                 const span *other = &all->spans[j];
-                if (other->from <= one->to && one->from <= other->to && *other->place < at + one->size &&
-                    at < *other->place + other->size) {
-                    at = *other->place + other->size;
+                if (other->from <= one->to && one->from <= other->to && other->place->at < at + one->size &&
+                    at < other->place->at + other->size) {
+                    at = other->place->at + other->size;
                     moved = 1;
                 }
             }
         }
-        *one->place = at;
+        one->place->at = at;
         used = at + one->size > used ? at + one->size : used;
     }
     return used;
@@ -93,7 +96,7 @@ infl_status infl_plan_create(infl_plan **out, const infl_network *network, const
                              const infl_pass *pass) {
     size_t n = network->n_layers;
     infl_plan *plan = infl_allocate(1, sizeof *plan + n * sizeof plan->node[0]);
-    lifetimes all = {.spans = infl_allocate(3 * n, sizeof *all.spans)};
+    lifetimes all = {.spans = infl_allocate(5 * n, sizeof *all.spans)};
     if (plan == NULL || all.spans == NULL) {
         infl_release(plan);
         infl_release(all.spans);
@@ -103,6 +106,7 @@ infl_status infl_plan_create(infl_plan **out, const infl_network *network, const
     plan->pass.rows = engine->padded_rows(pass->rows);
     find_lifetimes(&all, plan, network);
     plan->numbers = place(&all);
+    plan->kept = all.kept;
     for (size_t i = 0; i < n; i++) {
         const infl_layer *layer = &network->layers[i];
         const infl_layer_kind *kind = engine->kinds[layer->spec.kind];

@@ -12,10 +12,16 @@ typedef struct infl_pass {
     size_t rows;       /* at most, in a chunk */
     size_t values;     /* slots at most: 1 + k with tangents */
     size_t cotangents; /* likewise; 0: no backward pass follows */
-    int keep;          /* after it, slot 0 of everything is still there for passes of other tangents */
+    int keep;          /* what passes of other tangents need of slot 0 is kept, apart from the workspace */
     int row_gradients; /* gradients of single rows are asked for */
     size_t products;   /* and their products with so many vectors */
 } infl_pass;
+
+/* Where an array begins, in the workspace or in what is kept. */
+typedef struct infl_place {
+    size_t at;
+    int kept;
+} infl_place;
 
 typedef struct infl_plan {
     infl_pass pass;
@@ -24,8 +30,9 @@ typedef struct infl_plan {
     size_t row_gradient; /* of those units of a layer that are formed at once */
     size_t scratch;  /* bytes, for the kernels */
     int borrows;     /* workspaces have no scratch and no room for gradients of their own: they are lent some */
+    size_t kept;     /* numbers a row of what is kept */
     struct {
-        size_t value, cotangent, aux; /* where they begin */
+        infl_place value, value_tangents, cotangent, cotangent_tangents, aux;
     } node[];
 } infl_plan;
 

@@ -3,7 +3,6 @@
 #include <omp.h>
 #include <string.h>
 
-#include "dense.h"
 #include "memory.h"
 
 /*
@@ -256,19 +255,17 @@ static void run_batch(const batch *b) {
 
 /* running ← (1 − momentum)·running + momentum·batch, the variance by 1/(m − 1) */
 static infl_status follow_statistics(const batch *b) {
-    double *running = b->network->state;
-    if (!infl_all_finite(b->state, b->network->n_state))
-        return infl_fail(INFL_E_NONFINITE, "a mean or variance of the batch is NaN or infinite; parameters are too large");
+    const double *running = b->network->state;
     for (size_t i = 1; i < b->network->n_layers; i++) {
         const infl_layer *layer = &b->network->layers[i];
         double momentum = layer->spec.momentum, m = numbers_of(layer, b->n);
         for (size_t j = 0; j < layer->state; j++) {
             size_t at = layer->state_offset + j;
             double statistic = j < layer->state / 2 ? b->state[at] : b->state[at] * m / (m - 1);
-            running[at] = (1 - momentum) * running[at] + momentum * statistic;
+            b->state[at] = (1 - momentum) * running[at] + momentum * statistic;
         }
     }
-    return INFL_OK;
+    return infl_model_set_state(b->pass->model, b->state);
 }
 
 infl_status infl_training_pass_run(infl_training_pass *pass, const size_t *rows, size_t n, uint64_t seed, uint64_t step,

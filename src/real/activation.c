@@ -16,6 +16,7 @@ static infl_status shape(infl_layer *layer) {
     layer->shape = layer->in_shape[0];
     layer->keeps_output = layer->spec.activation == INFL_RELU;
     layer->keeps_input = !layer->keeps_output && layer->spec.activation != INFL_IDENTITY;
+    layer->keeps_cotangent = layer->keeps_input;
     layer->aux = layer->keeps_input ? 2 * layer->in_width[0] : 0;
     return INFL_OK;
 }
@@ -52,11 +53,11 @@ static void forward(const infl_layer_call *c) {
     };
     _Static_assert(sizeof functions / sizeof functions[0] == INFL_N_ACTIVATIONS, "one function for each activation");
     size_t n = c->layer->width * c->rows;
-    const real *restrict slope = c->aux, *restrict value = c->y;
+    const real *restrict slope = c->aux, *restrict value = c->y.value;
     infl_activation activation = c->layer->spec.activation;
     for (size_t s = c->first; s < c->last; s++) {
-        const real *restrict x = c->x[0] + s * n;
-        real *restrict y = c->y + s * n;
+        const real *restrict x = infl_slot(c->x[0], s, n);
+        real *restrict y = infl_slot(c->y, s, n);
         if (activation == INFL_IDENTITY)
             memcpy(y, x, n * sizeof *y);
         else if (activation == INFL_RELU && s == 0)
@@ -74,14 +75,15 @@ static void forward(const infl_layer_call *c) {
 }
 
 static void backward(const infl_layer_call *c) {
-    if (c->dx[0] == NULL)
+    if (c->dx[0].value == NULL)
         return;
     size_t n = c->layer->width * c->rows;
-    const real *restrict first = c->aux, *restrict second = c->aux + n, *restrict value = c->y, *restrict dy0 = c->dy;
+    const real *restrict first = c->aux, *restrict second = c->aux + n, *restrict value = c->y.value;
+    const real *restrict dy0 = c->dy.value;
     infl_activation activation = c->layer->spec.activation;
     for (size_t s = c->first; s < c->last; s++) {
-        const real *restrict dy = c->dy + s * n, *restrict x = c->x[0] + s * n;
-        real *restrict dx = c->dx[0] + s * n;
+        const real *restrict dy = infl_slot(c->dy, s, n), *restrict x = infl_slot(c->x[0], s, n);
+        real *restrict dx = infl_slot(c->dx[0], s, n);
 #define EACH(slope)                                                                                                    \
     if (c->accumulate[0])                                                                                              \
         for (size_t i = 0; i < n; i++)                                                                                 \

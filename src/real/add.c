@@ -13,12 +13,12 @@ static infl_status shape(infl_layer *layer) {
 static void forward(const infl_layer_call *c) {
     size_t length = c->layer->width * c->rows;
     for (size_t s = c->first; s < c->last; s++) {
-        real *restrict y = c->y + s * length;
+        real *restrict y = infl_slot(c->y, s, length);
         int begun = 0;
         for (size_t input = 0; input < 2; input++) {
             if (s > 0 && !c->varying[input])
                 continue;
-            const real *restrict x = c->x[input] + s * length;
+            const real *restrict x = infl_slot(c->x[input], s, length);
             for (size_t i = 0; i < length; i++)
                 y[i] = begun ? y[i] + x[i] : x[i];
             begun = 1;
@@ -27,18 +27,17 @@ static void forward(const infl_layer_call *c) {
 }
 
 static void backward(const infl_layer_call *c) {
-    size_t length = c->layer->width * c->rows, from = c->first * length, n = (c->last - c->first) * length;
-    for (size_t input = 0; input < 2; input++) {
-        if (c->dx[input] == NULL)
-            continue;
-        const real *restrict dy = c->dy + from;
-        real *restrict dx = c->dx[input] + from;
-        if (c->accumulate[input])
-            for (size_t i = 0; i < n; i++)
-                dx[i] += dy[i];
-        else
-            memcpy(dx, dy, n * sizeof *dx);
-    }
+    size_t length = c->layer->width * c->rows;
+    for (size_t input = 0; input < 2; input++)
+        for (size_t s = c->first; c->dx[input].value != NULL && s < c->last; s++) {
+            const real *restrict dy = infl_slot(c->dy, s, length);
+            real *restrict dx = infl_slot(c->dx[input], s, length);
+            if (c->accumulate[input])
+                for (size_t i = 0; i < length; i++)
+                    dx[i] += dy[i];
+            else
+                memcpy(dx, dy, length * sizeof *dx);
+        }
 }
 
 const infl_layer_kind INFL_REAL(layer_add) = {

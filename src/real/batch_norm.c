@@ -9,7 +9,7 @@
 static infl_status shape(infl_layer *layer) {
     layer->shape = layer->in_shape[0];
     layer->parameters = layer->state = 2 * layer->shape.channels;
-    layer->keeps_input = 1;
+    layer->keeps_input = layer->keeps_cotangent = 1;
     return INFL_OK;
 }
 
@@ -72,8 +72,8 @@ static void forward(const infl_layer_call *c) {
     for (size_t s = c->first; s < c->last; s++)
         for (size_t number = 0; number < channels; number++) {
             channel of = channel_of(c, number);
-            const real *restrict x = c->x[0] + of.at, *restrict x_dot = x + s * of.stride;
-            real *restrict y = c->y + s * of.stride + of.at;
+            const real *restrict x = c->x[0].value + of.at, *restrict x_dot = infl_slot(c->x[0], s, of.stride) + of.at;
+            real *restrict y = infl_slot(c->y, s, of.stride) + of.at;
             const real *v = s == 0 ? c->theta : c->tangents + (s - 1) * c->stride;
             real slope = c->theta[number] * of.inverse, factor = v[number] * of.inverse, shift = v[channels + number];
             if (s > 0 && c->varying[0])
@@ -91,10 +91,10 @@ static void measure(const infl_layer_call *c, int backward) {
     double *out = c->training->measured + c->layer->state_offset;
     for (size_t number = 0; number < channels; number++) {
         channel of = channel_of(c, number);
-        const real *x = c->x[0] + of.at;
+        const real *x = c->x[0].value + of.at;
         double sum = 0, moment = 0;
         if (backward) { /* the cotangents of padding are 0 */
-            add_moments(c->dy + of.at, x, of.mean, of.length, &sum, &moment);
+            add_moments(c->dy.value + of.at, x, of.mean, of.length, &sum, &moment);
             out[number] = sum;
             out[channels + number] = moment * (double)of.inverse;
             continue;
@@ -123,10 +123,10 @@ static void backward_in_training(const infl_layer_call *c) {
             c->gradient[number] = (real)own[channels + number];
             c->gradient[channels + number] = (real)own[number];
         }
-        if (c->dx[0] == NULL)
+        if (c->dx[0].value == NULL)
             continue;
-        const real *restrict x = c->x[0] + of.at, *restrict dy = c->dy + of.at;
-        real *restrict dx = c->dx[0] + of.at;
+        const real *restrict x = c->x[0].value + of.at, *restrict dy = c->dy.value + of.at;
+        real *restrict dx = c->dx[0].value + of.at;
         double m = c->training->rows * (double)(of.length / c->rows);
         real slope = c->theta[number] * of.inverse, mean_dy = (real)(totals[number] / m);
         real factor = of.inverse * (real)(totals[channels + number] / m);
@@ -153,20 +153,20 @@ static void backward(const infl_layer_call *c) {
         for (size_t number = 0; number < channels; number++) {
             channel of = channel_of(c, number);
             int tangent = c->mode == INFL_BACKWARD_SECOND && s > 0;
-            const real *restrict dy0 = c->dy + of.at, *restrict dy = dy0 + s * of.stride;
-            const real *x = c->x[0] + of.at;
+            const real *restrict dy0 = c->dy.value + of.at, *restrict dy = infl_slot(c->dy, s, of.stride) + of.at;
+            const real *x = c->x[0].value + of.at;
             if (c->gradient != NULL && s >= c->first_gradient) {
                 real *gradient = c->gradient + (s - c->first_gradient) * c->layer->parameters;
                 double sum = 0, moment = 0, unused = 0;
                 add_moments(dy, x, of.mean, of.length, &sum, &moment);
                 if (tangent && c->varying[0])
-                    add_moments(dy0, x + s * of.stride, 0, of.length, &unused, &moment);
+                    add_moments(dy0, infl_slot(c->x[0], s, of.stride) + of.at, 0, of.length, &unused, &moment);
                 gradient[number] = (real)moment * of.inverse;
                 gradient[channels + number] = (real)sum;
             }
-            if (c->dx[0] == NULL)
+            if (c->dx[0].value == NULL)
                 continue;
-            real *restrict dx = c->dx[0] + s * of.stride + of.at;
+            real *restrict dx = infl_slot(c->dx[0], s, of.stride) + of.at;
             real slope = c->theta[number] * of.inverse;
             real slope_dot = tangent ? c->tangents[(s - 1) * c->stride + number] * of.inverse : 0;
 #define EACH(cotangent)                                                                                                \
@@ -193,7 +193,7 @@ static void row_gradients(const infl_layer_call *c) {
         memset(weight, 0, rows * sizeof *weight);
         memset(bias, 0, rows * sizeof *bias);
         for (size_t i = 0; i < of.length; i += rows) {
-            const real *restrict x = c->x[0] + of.at + i, *restrict dy = c->dy + of.at + i;
+            const real *restrict x = c->x[0].value + of.at + i, *restrict dy = c->dy.value + of.at + i;
             for (size_t b = 0; b < rows; b++) {
                 weight[b] += dy[b] * (x[b] - of.mean) * of.inverse;
                 bias[b] += dy[b];

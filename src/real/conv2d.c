@@ -19,7 +19,7 @@ static infl_status shape(infl_layer *layer) {
         return infl_fail(INFL_E_ARGUMENT, "%zu channels on %zu have more parameters than memory can hold", spec->units,
                          in.channels);
     layer->parameters = spec->units * (in.channels / spec->groups) * taps + (spec->bias ? spec->units : 0);
-    layer->keeps_input = 1;
+    layer->keeps_input = layer->keeps_cotangent = 1;
     return INFL_OK;
 }
 
@@ -207,11 +207,11 @@ static void forward(const infl_layer_call *c) {
             size_t begin = group * g.units * g.weights, x = group * g.inputs * g.x_channel;
             infl_tap_product product = {.m = g.units, .depth = g.inputs, .weight_m = g.weights, .weight_depth = g.taps,
                                         .x_channel = g.x_channel, .y_channel = g.y_channel, .rows = c->rows,
-                                        .n_terms = 1, .weights = {v + begin}, .x = {c->x[0] + x},
-                                        .y = c->y + s * g.y_slot + group * g.units * g.y_channel};
+                                        .n_terms = 1, .weights = {v + begin}, .x = {c->x[0].value + x},
+                                        .y = infl_slot(c->y, s, g.y_slot) + group * g.units * g.y_channel};
             if (s > 0 && c->varying[0]) {
                 product.weights[1] = c->theta + begin;
-                product.x[1] = c->x[0] + s * g.x_slot + x;
+                product.x[1] = infl_slot(c->x[0], s, g.x_slot) + x;
                 product.n_terms = 2;
             }
             if (c->layer->spec.bias)
@@ -222,7 +222,7 @@ static void forward(const infl_layer_call *c) {
 
 /* dx_s = Wᵀ dy_s (+ V_sᵀ dy_0 in the second order) */
 static void backward_input(const infl_layer_call *c, const geometry *g, const scratch *memory, size_t s) {
-    const real *weights[INFL_MAX_TERMS] = {c->theta}, *dy[INFL_MAX_TERMS] = {c->dy + s * g->y_slot, c->dy};
+    const real *weights[INFL_MAX_TERMS] = {c->theta}, *dy[INFL_MAX_TERMS] = {infl_slot(c->dy, s, g->y_slot), c->dy.value};
     size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 ? 2 : 1, at_once = channels_at_once(g);
     if (n_terms == 2)
         weights[1] = c->tangents + (s - 1) * c->stride;
@@ -232,7 +232,8 @@ static void backward_input(const infl_layer_call *c, const geometry *g, const sc
             infl_tap_product product = {.m = m, .depth = g->units, .weight_m = g->taps, .weight_depth = length,
                                         .x_channel = g->y_channel, .y_channel = g->x_channel, .rows = c->rows,
                                         .n_terms = n_terms, .accumulate = c->accumulate[0],
-                                        .y = c->dx[0] + s * g->x_slot + (group * g->inputs + first) * g->x_channel};
+                                        .y = infl_slot(c->dx[0], s, g->x_slot) +
+                                             (group * g->inputs + first) * g->x_channel};
             for (size_t term = 0; term < n_terms; term++) {
                 /* the weights of these channels stand far apart, and are used for every pixel */
                 real *gathered = memory->gathered + term * g->units * at_once * g->taps;
@@ -304,8 +305,8 @@ static void backward_weights(const infl_layer_call *c, const geometry *g, const 
     for (size_t group = 0; group < g->groups; group++) {
         const real *x[INFL_MAX_TERMS], *dy[INFL_MAX_TERMS];
         for (size_t term = 0; term < INFL_MAX_TERMS; term++) {
-            x[term] = c->x[0] + (term == 0 ? 0 : s) * g->x_slot + group * g->inputs * g->x_channel;
-            dy[term] = c->dy + (term == 0 ? s : 0) * g->y_slot + group * g->units * g->y_channel;
+            x[term] = infl_slot(c->x[0], term == 0 ? 0 : s, g->x_slot) + group * g->inputs * g->x_channel;
+            dy[term] = infl_slot(c->dy, term == 0 ? s : 0, g->y_slot) + group * g->units * g->y_channel;
         }
         real *to = gradient + group * g->units * g->weights;
         if (!many_channels(g)) {
@@ -350,14 +351,14 @@ static void backward(const infl_layer_call *c) {
     lay_out(&memory, c->layer, c->rows, c->scratch);
     size_t bias = g.groups * g.units * g.weights;
     for (size_t s = c->first; s < c->last; s++) {
-        if (c->dx[0] != NULL)
+        if (c->dx[0].value != NULL)
             backward_input(c, &g, &memory, s);
         if (c->gradient == NULL || s < c->first_gradient)
             continue;
         real *gradient = c->gradient + (s - c->first_gradient) * c->layer->parameters;
         backward_weights(c, &g, &memory, s, gradient);
         for (size_t i = 0; c->layer->spec.bias && i < g.groups * g.units; i++)
-            gradient[bias + i] = INFL_REAL(sum)(c->dy + s * g.y_slot + i * g.y_channel, g.y_channel);
+            gradient[bias + i] = INFL_REAL(sum)(infl_slot(c->dy, s, g.y_slot) + i * g.y_channel, g.y_channel);
     }
 }
 
@@ -370,7 +371,8 @@ static void row_gradients(const infl_layer_call *c) {
         size_t group = unit / g.units, left = c->unit + c->units - unit;
         size_t m = (group + 1) * g.units - unit < left ? (group + 1) * g.units - unit : left;
         infl_pixel_sums sums = {.m = m, .y_channel = g.y_channel, .rows = c->rows, .n_terms = 1,
-                                .x = {c->x[0] + group * g.inputs * g.x_channel}, .y = {c->dy + unit * g.y_channel},
+                                .x = {c->x[0].value + group * g.inputs * g.x_channel},
+                                .y = {c->dy.value + unit * g.y_channel},
                                 .to_m = g.weights * c->rows,
                                 .to = c->gradient + (unit - c->unit) * g.weights * c->rows};
         sum_over_pixels(c, &g, &memory, &sums, INFL_REAL(pixel_sums_of_rows));
@@ -378,7 +380,7 @@ static void row_gradients(const infl_layer_call *c) {
     }
     for (size_t i = 0; c->layer->spec.bias && i < c->units; i++) {
         real *restrict out = bias + i * c->rows;
-        const real *restrict dy = c->dy + (c->unit + i) * g.y_channel;
+        const real *restrict dy = c->dy.value + (c->unit + i) * g.y_channel;
         memset(out, 0, c->rows * sizeof *out);
         for (size_t pixel = 0; pixel < g.y_channel; pixel += c->rows)
             for (size_t b = 0; b < c->rows; b++)

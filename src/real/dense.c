@@ -13,7 +13,7 @@ static infl_status shape(infl_layer *layer) {
                          inputs);
     layer->shape = (infl_shape){units, 1, 1};
     layer->parameters = units * inputs + (layer->spec.bias ? units : 0);
-    layer->keeps_input = 1;
+    layer->keeps_input = layer->keeps_cotangent = 1;
     return INFL_OK;
 }
 
@@ -39,11 +39,11 @@ static void forward(const infl_layer_call *c) {
     size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows, bias = units * inputs;
     for (size_t s = c->first; s < c->last; s++) {
         const real *v = s == 0 ? c->theta : c->tangents + (s - 1) * c->stride;
-        real *y = c->y + s * units * rows;
+        real *y = infl_slot(c->y, s, units * rows);
         int two = s > 0 && c->varying[0];
         if (two)
-            multiply(units, rows, inputs, c->theta, inputs, 1, c->x[0] + s * inputs * rows, rows, y, rows, 0);
-        multiply(units, rows, inputs, v, inputs, 1, c->x[0], rows, y, rows, two);
+            multiply(units, rows, inputs, c->theta, inputs, 1, infl_slot(c->x[0], s, inputs * rows), rows, y, rows, 0);
+        multiply(units, rows, inputs, v, inputs, 1, c->x[0].value, rows, y, rows, two);
         if (c->layer->spec.bias)
             add_bias(c, v + bias, y);
     }
@@ -64,8 +64,8 @@ static size_t scratch_bytes(const infl_layer *layer, size_t rows) {
 static void backward_weights(const infl_layer_call *c, size_t s, real *gradient) {
     size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows, padded = infl_pad_channels(inputs);
     size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 && c->varying[0] ? 2 : 1;
-    const real *x[INFL_MAX_TERMS] = {c->x[0], c->x[0] + s * inputs * rows};
-    const real *dy[INFL_MAX_TERMS] = {c->dy + s * units * rows, c->dy};
+    const real *x[INFL_MAX_TERMS] = {c->x[0].value, infl_slot(c->x[0], s, inputs * rows)};
+    const real *dy[INFL_MAX_TERMS] = {infl_slot(c->dy, s, units * rows), c->dy.value};
     if (!many_inputs(inputs)) {
         for (size_t term = 0; term < n_terms; term++)
             multiply_transposed(units, rows, inputs, dy[term], rows, x[term], rows, gradient, inputs, term > 0);
@@ -91,7 +91,7 @@ static void backward_weights(const infl_layer_call *c, size_t s, real *gradient)
 static void backward(const infl_layer_call *c) {
     size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows, bias = units * inputs;
     for (size_t s = c->first; s < c->last; s++) {
-        const real *dy = c->dy + s * units * rows;
+        const real *dy = infl_slot(c->dy, s, units * rows);
         int tangent = c->mode == INFL_BACKWARD_SECOND && s > 0;
         if (c->gradient != NULL && s >= c->first_gradient) {
             real *gradient = c->gradient + (s - c->first_gradient) * c->layer->parameters;
@@ -99,12 +99,12 @@ static void backward(const infl_layer_call *c) {
             for (size_t i = 0; c->layer->spec.bias && i < units; i++)
                 gradient[bias + i] = INFL_REAL(sum)(dy + i * rows, rows);
         }
-        if (c->dx[0] == NULL)
+        if (c->dx[0].value == NULL)
             continue;
-        real *dx = c->dx[0] + s * inputs * rows;
+        real *dx = infl_slot(c->dx[0], s, inputs * rows);
         multiply(inputs, rows, units, c->theta, 1, inputs, dy, rows, dx, rows, c->accumulate[0]);
         if (tangent)
-            multiply(inputs, rows, units, c->tangents + (s - 1) * c->stride, 1, inputs, c->dy, rows, dx, rows, 1);
+            multiply(inputs, rows, units, c->tangents + (s - 1) * c->stride, 1, inputs, c->dy.value, rows, dx, rows, 1);
     }
 }
 
@@ -112,9 +112,9 @@ static void row_gradients(const infl_layer_call *c) {
     size_t inputs = c->layer->in_width[0], rows = c->rows;
     real *bias = c->gradient + c->units * inputs * rows;
     for (size_t i = 0; i < c->units; i++) {
-        const real *restrict dy = c->dy + (c->unit + i) * rows;
+        const real *restrict dy = c->dy.value + (c->unit + i) * rows;
         for (size_t j = 0; j < inputs; j++) {
-            const real *restrict x = c->x[0] + j * rows;
+            const real *restrict x = c->x[0].value + j * rows;
             real *restrict out = c->gradient + (i * inputs + j) * rows;
             for (size_t b = 0; b < rows; b++)
                 out[b] = dy[b] * x[b];

@@ -27,30 +27,27 @@ static void drop(const infl_layer_call *c, size_t place, const real *x, real *y,
 
 static void forward(const infl_layer_call *c) {
     size_t width = c->layer->width, length = width * c->rows;
-    if (c->training == NULL) {
-        memcpy(c->y + c->first * length, c->x[0] + c->first * length, (c->last - c->first) * length * sizeof *c->y);
-        return;
-    }
-    for (size_t i = 0; i < width; i++)
-        drop(c, i, c->x[0] + i * c->rows, c->y + i * c->rows, 0);
+    for (size_t i = 0; c->training != NULL && i < width; i++)
+        drop(c, i, c->x[0].value + i * c->rows, c->y.value + i * c->rows, 0);
+    for (size_t s = c->first; c->training == NULL && s < c->last; s++)
+        memcpy(infl_slot(c->y, s, length), infl_slot(c->x[0], s, length), length * sizeof(real));
 }
 
 static void backward(const infl_layer_call *c) {
-    size_t width = c->layer->width, from = c->first * width * c->rows, n = (c->last - c->first) * width * c->rows;
-    if (c->dx[0] == NULL)
+    size_t width = c->layer->width, length = width * c->rows;
+    if (c->dx[0].value == NULL)
         return;
-    if (c->training != NULL) {
-        for (size_t i = 0; i < width; i++)
-            drop(c, i, c->dy + i * c->rows, c->dx[0] + i * c->rows, c->accumulate[0]);
-        return;
+    for (size_t i = 0; c->training != NULL && i < width; i++)
+        drop(c, i, c->dy.value + i * c->rows, c->dx[0].value + i * c->rows, c->accumulate[0]);
+    for (size_t s = c->first; c->training == NULL && s < c->last; s++) {
+        const real *restrict dy = infl_slot(c->dy, s, length);
+        real *restrict dx = infl_slot(c->dx[0], s, length);
+        if (c->accumulate[0])
+            for (size_t i = 0; i < length; i++)
+                dx[i] += dy[i];
+        else
+            memcpy(dx, dy, length * sizeof *dx);
     }
-    const real *restrict dy = c->dy + from;
-    real *restrict dx = c->dx[0] + from;
-    if (c->accumulate[0])
-        for (size_t i = 0; i < n; i++)
-            dx[i] += dy[i];
-    else
-        memcpy(dx, dy, n * sizeof *dx);
 }
 
 const infl_layer_kind INFL_REAL(layer_dropout) = {.name = "dropout", .n_inputs = 1, .shape = shape, .forward = forward,

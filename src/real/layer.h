@@ -16,14 +16,14 @@ typedef struct infl_layer_call {
     size_t stride;        /* p */
     const double *state; /* layer->state numbers: running statistics, in training the batch's */
     const infl_training *training; /* NULL: evaluation */
-    const real *x[INFL_MAX_INPUTS];
+    infl_slots x[INFL_MAX_INPUTS];
     int varying[INFL_MAX_INPUTS]; /* whether the input has tangents */
-    real *y;
+    infl_slots y;
     real *aux; /* layer->aux×B */
     /* backward only */
     infl_backward_mode mode;
-    const real *dy;
-    real *dx[INFL_MAX_INPUTS];        /* NULL: not wanted */
+    infl_slots dy;
+    infl_slots dx[INFL_MAX_INPUTS];   /* value NULL: not wanted */
     int accumulate[INFL_MAX_INPUTS];  /* add to dx instead of overwriting it */
     size_t first_gradient;            /* of which slots the gradient is wanted: these .. last−1 */
     real *gradient;                   /* slot s: gradient + (s − first_gradient)·parameters, overwritten; NULL: not

@@ -5,7 +5,7 @@
 #include "../network.h"
 #include "math.h"
 
-#define ROW(array, output, slot) ((array) + ((slot) * c->outputs + (output)) * c->rows)
+#define ROW(array, output, slot) (infl_slot(array, slot, c->outputs * c->rows) + (output) * c->rows)
 
 static void cross_entropy(const infl_loss_call *c) {
     /*
@@ -81,8 +81,8 @@ static void diagonal_product(const infl_loss_call *c, size_t k) {
 
 /* τ log(1 + exp((margin − s f)/τ)), s = ±1: the logistic loss is margin 0, τ = 1 */
 static void soft_margin(const infl_loss_call *c, real margin, real temperature) {
-    const real *restrict f = c->f;
-    real *restrict g = c->cotangent, *restrict h = c->curvature;
+    const real *restrict f = c->f.value;
+    real *restrict g = c->cotangent.value, *restrict h = c->curvature;
     for (size_t b = 0; b < c->rows; b++) {
         real sign = c->targets[b] > 0 ? 1 : -1, count = b < c->valid ? 1 : 0;
         real u = (margin - sign * f[b]) / temperature, complement, slope = infl_sigmoid(u, &complement);

@@ -13,9 +13,9 @@ typedef struct infl_loss_call {
     size_t rows;    /* B, padded */
     size_t valid;   /* rows that count */
     real temperature;
-    const real *f;       /* S×C×B */
+    infl_slots f;        /* C×B a slot */
     const real *targets; /* class losses: B class indices; else C×B */
-    real *cotangent;     /* S×C×B */
+    infl_slots cotangent; /* likewise */
     real *curvature;     /* C×B */
     double *losses;      /* `valid` numbers, or NULL */
 } infl_loss_call;

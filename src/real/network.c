@@ -10,13 +10,15 @@
 #include "loss.h"
 
 typedef struct node_arrays {
-    real *value, *cotangent, *aux;
+    infl_slots value, cotangent;
+    real *aux;
 } node_arrays;
 
 struct infl_workspace {
     const infl_network *network;
     size_t rows, valid; /* of the chunk loaded: padded, and real */
     node_arrays *nodes;
+    real *arrays; /* of the nodes */
     real *targets, *curvature;
     real *gradients;     /* slots × the largest layer's parameters */
     real *row_gradients; /* some units' parameters × B, or NULL */
@@ -68,12 +70,11 @@ static void lay_out(arena *from, infl_workspace *w, const infl_network *network,
     *w = (infl_workspace){.network = network};
     w->nodes = take(from, 1, 1, network->n_layers, sizeof *w->nodes);
     real *arrays = take(from, plan->numbers, 1, rows, sizeof(real));
-    for (size_t i = 0; w->nodes != NULL && i < network->n_layers; i++)
-        w->nodes[i] = (node_arrays){.value = arrays + plan->node[i].value * rows,
-                                    .cotangent = arrays + plan->node[i].cotangent * rows,
-                                    .aux = arrays + plan->node[i].aux * rows};
-    w->targets = take(from, network->n_outputs, 1, rows, sizeof(real));
-    w->curvature = take(from, network->n_outputs, 1, rows, sizeof(real));
+    if (plan->kept == 0) {
+        w->targets = take(from, network->n_outputs, 1, rows, sizeof(real));
+        w->curvature = take(from, network->n_outputs, 1, rows, sizeof(real));
+    }
+    w->arrays = arrays;
     if (!plan->borrows)
         w->gradients = take(from, plan->pass.cotangents, 1, plan->gradient, sizeof(real));
     if (plan->pass.row_gradients)
@@ -91,25 +92,68 @@ static size_t workspace_bytes(const infl_network *network, const infl_plan *plan
     return counter.used;
 }
 
+/* Where a place of the plan is, in chunks of that many rows. */
+static real *array_at(const infl_workspace *w, infl_place place, real *kept, size_t rows) {
+    return (place.kept ? kept : w->arrays) + place.at * rows;
+}
+
+static void place_arrays(infl_workspace *w, const infl_plan *plan, real *kept) {
+    size_t rows = plan->pass.rows;
+    for (size_t i = 0; i < w->network->n_layers; i++)
+        w->nodes[i] = (node_arrays){
+            .value = {array_at(w, plan->node[i].value, kept, rows), array_at(w, plan->node[i].value_tangents, kept, rows)},
+            .cotangent = {array_at(w, plan->node[i].cotangent, kept, rows),
+                          array_at(w, plan->node[i].cotangent_tangents, kept, rows)},
+            .aux = array_at(w, plan->node[i].aux, kept, rows)};
+}
+
 static void workspace_init(infl_workspace *w, const infl_network *network, const infl_plan *plan) {
     arena block = {(char *)w, 0};
     take(&block, 1, 1, 1, sizeof *w);
     lay_out(&block, w, network, plan);
+    if (plan->kept == 0)
+        place_arrays(w, plan, NULL);
+}
+
+/* What is kept of a chunk: its arrays, and what the loss has of it. */
+static real *lay_out_kept(arena *from, infl_workspace *w, const infl_network *network, const infl_plan *plan) {
+    size_t rows = plan->pass.rows;
+    w->targets = take(from, network->n_outputs, 1, rows, sizeof(real));
+    w->curvature = take(from, network->n_outputs, 1, rows, sizeof(real));
+    return take(from, plan->kept, 1, rows, sizeof(real));
+}
+
+static size_t kept_bytes(const infl_network *network, const infl_plan *plan) {
+    arena counter = {NULL, 0};
+    infl_workspace counted;
+    lay_out_kept(&counter, &counted, network, plan);
+    return plan->kept == 0 ? 0 : counter.used;
+}
+
+static void attach(infl_workspace *w, const infl_plan *plan, void *kept, size_t n) {
+    arena block = {kept, 0};
+    place_arrays(w, plan, lay_out_kept(&block, w, w->network, plan));
+    w->rows = infl_pad_rows(n);
+    w->valid = n;
 }
 
 static node_arrays *output_node(const infl_workspace *w) { return &w->nodes[w->network->n_layers - 1]; }
 
+/* a few features at a time, so that what is written stays in the first-level cache */
 #define GATHER(type)                                                                                                   \
-    for (size_t b = 0; b < n; b++) {                                                                                   \
-        const type *row = (const type *)storage->features + infl_dataset_storage_row(dataset, rows[b]) * width;        \
-        for (size_t j = 0; j < width; j++)                                                                             \
-            x[j * padded + b] = (real)row[j];                                                                          \
-    }
+    for (size_t from = 0; from < width; from += FEATURES_AT_ONCE)                                                      \
+        for (size_t b = 0; b < n; b++) {                                                                               \
+            const type *row = (const type *)storage->features + infl_dataset_storage_row(dataset, rows[b]) * width;    \
+            for (size_t j = from; j < width && j < from + FEATURES_AT_ONCE; j++)                                       \
+                x[j * padded + b] = (real)row[j];                                                                      \
+        }
+
+enum { FEATURES_AT_ONCE = 128 };
 
 static void load_chunk(infl_workspace *w, const infl_dataset *dataset, const size_t *rows, size_t n) {
     const infl_storage *storage = dataset->storage;
     size_t padded = infl_pad_rows(n), width = storage->n_features;
-    real *x = w->nodes[0].value;
+    real *x = w->nodes[0].value.value;
     w->rows = padded;
     w->valid = n;
     if (storage->precision == INFL_F32)
@@ -206,7 +250,7 @@ static void outputs(const infl_workspace *w, size_t slot, double *out) {
     size_t width = w->network->n_outputs;
     for (size_t b = 0; b < w->valid; b++)
         for (size_t j = 0; j < width; j++)
-            out[b * width + j] = (double)node->value[(slot * width + j) * w->rows + b];
+            out[b * width + j] = (double)infl_slot(node->value, slot, width * w->rows)[j * w->rows + b];
 }
 
 static infl_loss_call loss_call(const infl_workspace *w, const infl_loss *loss) {
@@ -227,8 +271,8 @@ static void directional(const infl_workspace *w, size_t slot, real *restrict out
     const node_arrays *node = output_node(w);
     memset(out, 0, w->rows * sizeof *out);
     for (size_t j = 0; j < w->network->n_outputs; j++) {
-        const real *restrict g = node->cotangent + j * w->rows;
-        const real *restrict f = node->value + (slot * w->network->n_outputs + j) * w->rows;
+        const real *restrict g = node->cotangent.value + j * w->rows;
+        const real *restrict f = infl_slot(node->value, slot, w->network->n_outputs * w->rows) + j * w->rows;
         for (size_t b = 0; b < w->rows; b++)
             out[b] += g[b] * f[b];
     }
@@ -238,8 +282,8 @@ static void directional(const infl_workspace *w, size_t slot, real *restrict out
 static void scale_cotangent(infl_workspace *w, size_t slot, const real *restrict factor) {
     const node_arrays *node = output_node(w);
     for (size_t j = 0; j < w->network->n_outputs; j++) {
-        const real *g = node->cotangent + j * w->rows;
-        real *to = node->cotangent + (slot * w->network->n_outputs + j) * w->rows;
+        const real *g = node->cotangent.value + j * w->rows;
+        real *to = infl_slot(node->cotangent, slot, w->network->n_outputs * w->rows) + j * w->rows;
         for (size_t b = 0; b < w->rows; b++)
             to[b] = factor[b] * g[b];
     }
@@ -272,25 +316,12 @@ static void seed_cotangents(infl_workspace *w, const double *cotangents, size_t 
     for (size_t s = 0; s < k; s++)
         for (size_t j = 0; j < width; j++)
             for (size_t b = 0; b < w->rows; b++)
-                node->cotangent[(s * width + j) * w->rows + b] =
+                infl_slot(node->cotangent, s, width * w->rows)[j * w->rows + b] =
                     b < w->valid ? (real)cotangents[(s * stride + b) * width + j] : 0;
 }
 
-static void add_to_sums(const infl_workspace *w, const infl_layer *layer, size_t last, const infl_gradient_sums *to) {
-    for (size_t s = to->first; s < last; s++) {
-        const real *restrict gradient = w->gradients + (s - to->first) * layer->parameters;
-        double *restrict sums = to->sums + (s - to->first) * w->network->n_parameters + layer->offset;
-        if (to->add)
-            for (size_t i = 0; i < layer->parameters; i++)
-                sums[i] += (double)gradient[i];
-        else
-            for (size_t i = 0; i < layer->parameters; i++)
-                sums[i] = (double)gradient[i];
-    }
-}
-
 static void backward(infl_workspace *w, const infl_point *at, infl_backward_mode mode, size_t first, size_t last,
-                     const infl_gradient_sums *sums) {
+                     const infl_gradient_sink *sink) {
     for (size_t i = w->network->n_layers; i-- > 1;) {
         const infl_layer *layer = &w->network->layers[i];
         if (!layer->varying)
@@ -299,11 +330,11 @@ static void backward(infl_workspace *w, const infl_point *at, infl_backward_mode
         call.first = first;
         call.last = last;
         call.mode = mode;
-        call.first_gradient = sums->first;
+        call.first_gradient = sink->first;
         call.gradient = layer->parameters > 0 ? w->gradients : NULL;
         kinds[layer->spec.kind]->backward(&call);
         if (layer->parameters > 0)
-            add_to_sums(w, layer, last, sums);
+            sink->take(sink, layer, w->gradients, last - sink->first);
     }
 }
 
@@ -421,7 +452,8 @@ static infl_status loss_of_row(const infl_loss *loss, const double *f, size_t n,
     }
     double loss_value;
     infl_loss_call call = {.outputs = n, .rows = ROWS, .valid = 1,
-                           .temperature = (real)loss->temperature, .f = arrays[0], .cotangent = arrays[1],
+                           .temperature = (real)loss->temperature, .f = {arrays[0], arrays[0] + n * ROWS},
+                           .cotangent = {arrays[1], arrays[1] + n * ROWS},
                            .curvature = arrays[2], .targets = arrays[3], .losses = &loss_value};
     for (size_t j = 0; j < n; j++) {
         arrays[0][j * ROWS] = (real)f[j];
@@ -461,6 +493,8 @@ const infl_engine INFL_REAL(engine) = {
     .padded_rows = infl_pad_rows,
     .workspace_bytes = workspace_bytes,
     .workspace_init = workspace_init,
+    .kept_bytes = kept_bytes,
+    .attach = attach,
     .load = load_chunk,
     .forward = forward,
     .forward_layers = forward_layers,

@@ -63,22 +63,21 @@ static void each_window(const infl_layer_call *c, visit_window visit) {
              pixel < end_; pixel++, tap++)
 
 static const real *input_pixel(const infl_layer_call *c, size_t slot, size_t pixel) {
-    return c->x[0] + (slot * c->layer->in_width[0] + pixel) * c->rows;
+    return infl_slot(c->x[0], slot, c->layer->in_width[0] * c->rows) + pixel * c->rows;
 }
 
-static size_t output_pixel(const infl_layer_call *c, size_t slot, size_t pixel) {
-    return (slot * c->layer->width + pixel) * c->rows;
+static real *output_pixel(const infl_layer_call *c, infl_slots array, size_t slot, size_t pixel) {
+    return infl_slot(array, slot, c->layer->width * c->rows) + pixel * c->rows;
 }
 
 static real *input_cotangent(const infl_layer_call *c, size_t slot, size_t pixel) {
-    return c->dx[0] + (slot * c->layer->in_width[0] + pixel) * c->rows;
+    return infl_slot(c->dx[0], slot, c->layer->in_width[0] * c->rows) + pixel * c->rows;
 }
 
 /* dx of the call's slots ← 0 unless it is added to */
 static void clear(const infl_layer_call *c) {
-    if (!c->accumulate[0])
-        memset(input_cotangent(c, c->first, 0), 0,
-               (c->last - c->first) * c->layer->in_width[0] * c->rows * sizeof(real));
+    for (size_t s = c->first; !c->accumulate[0] && s < c->last; s++)
+        memset(input_cotangent(c, s, 0), 0, c->layer->in_width[0] * c->rows * sizeof(real));
 }
 
 static void take_largest(const infl_layer_call *c, const window_place *place) {
@@ -90,7 +89,7 @@ static void take_largest(const infl_layer_call *c, const window_place *place) {
             best = choose(larger, x, best);
             which = choose(larger, broadcast((real)tap), which);
         }
-        store(c->y + output_pixel(c, 0, place->output) + b, best);
+        store(output_pixel(c, c->y, 0, place->output) + b, best);
         store(c->aux + place->output * c->rows + b, which);
     }
 }
@@ -103,7 +102,7 @@ static void follow_largest(const infl_layer_call *c, const window_place *place) 
                 lanes here = (lanes)(which == broadcast((real)tap));
                 y = choose(here, load(input_pixel(c, s, pixel) + b), y);
             }
-            store(c->y + output_pixel(c, s, place->output) + b, y);
+            store(output_pixel(c, c->y, s, place->output) + b, y);
         }
 }
 
@@ -118,7 +117,7 @@ static void return_largest(const infl_layer_call *c, const window_place *place) 
     for (size_t s = c->first; s < c->last; s++)
         for (size_t b = 0; b < c->rows; b += INFL_LANES) {
             vector which = load(c->aux + place->output * c->rows + b);
-            vector dy = load(c->dy + output_pixel(c, s, place->output) + b);
+            vector dy = load(output_pixel(c, c->dy, s, place->output) + b);
             EACH_TAP(c, place, pixel, tap) {
                 lanes here = (lanes)(which == broadcast((real)tap));
                 real *dx = input_cotangent(c, s, pixel) + b;
@@ -128,7 +127,7 @@ static void return_largest(const infl_layer_call *c, const window_place *place) 
 }
 
 static void backward_largest(const infl_layer_call *c) {
-    if (c->dx[0] == NULL)
+    if (c->dx[0].value == NULL)
         return;
     clear(c);
     each_window(c, return_largest);
@@ -144,7 +143,7 @@ static void take_mean(const infl_layer_call *c, const window_place *place) {
             vector sum = {0};
             EACH_TAP(c, place, pixel, tap)
                 sum += load(input_pixel(c, s, pixel) + b);
-            store(c->y + output_pixel(c, s, place->output) + b, share(c) * sum);
+            store(output_pixel(c, c->y, s, place->output) + b, share(c) * sum);
         }
 }
 
@@ -153,7 +152,7 @@ static void forward_average(const infl_layer_call *c) { each_window(c, take_mean
 static void return_share(const infl_layer_call *c, const window_place *place) {
     for (size_t s = c->first; s < c->last; s++)
         for (size_t b = 0; b < c->rows; b += INFL_LANES) {
-            vector part = share(c) * load(c->dy + output_pixel(c, s, place->output) + b);
+            vector part = share(c) * load(output_pixel(c, c->dy, s, place->output) + b);
             EACH_TAP(c, place, pixel, tap) {
                 real *dx = input_cotangent(c, s, pixel) + b;
                 store(dx, load(dx) + part);
@@ -162,7 +161,7 @@ static void return_share(const infl_layer_call *c, const window_place *place) {
 }
 
 static void backward_average(const infl_layer_call *c) {
-    if (c->dx[0] == NULL)
+    if (c->dx[0].value == NULL)
         return;
     clear(c);
     each_window(c, return_share);

@@ -40,6 +40,16 @@ enum { INFL_ROW_PADDING = 16 };
 /* lies over arrays of real */
 typedef real vector __attribute__((vector_size(INFL_VECTOR_BYTES), may_alias));
 
+/* The slots of an array: slot 0, and behind `tangents` the slots from 1 on. */
+typedef struct infl_slots {
+    real *value, *tangents;
+} infl_slots;
+
+/* Slot s of an array of so many numbers a slot. */
+static inline real *infl_slot(infl_slots array, size_t s, size_t length) {
+    return s == 0 ? array.value : array.tangents + (s - 1) * length;
+}
+
 static inline size_t infl_pad_rows(size_t rows) {
     return (rows + INFL_ROW_PADDING - 1) / INFL_ROW_PADDING * INFL_ROW_PADDING;
 }
