@@ -333,25 +333,25 @@ INFL_API infl_node infl_builder_add(infl_builder *builder, infl_node a, infl_nod
 
 typedef struct infl_batch_norm {
     size_t size;
-    double epsilon;  /* ε > 0                                                                                    */
-    double momentum; /* in [0, 1]: the share of a batch's statistics in running ← (1 − momentum)·running + momentum·batch */
+    double epsilon;  /* ε > 0                                                                                      */
+    double momentum; /* in [0, 1]: running statistics ← (1 − momentum)·running + momentum·batch                    */
 } infl_batch_norm;
 #define INFL_BATCH_NORM_INIT {sizeof(infl_batch_norm), 1e-5, 0.1}
 
 /*
  * Batch normalisation (Ioffe & Szegedy 2015), for each channel y = γ (x − mean)/√(variance + ε) + β; γ ("weight", which
- * starts at 1, and is no weight for INFL_DECAY_WEIGHTS) and β ("bias", 0) are parameters. In infl_train's steps mean and
- * variance (1/m over the m numbers of the batch: rows × height × width) are the batch's, and running statistics (the
- * variance by 1/(m−1), as in PyTorch) follow them. Everywhere else, in predictions, risks, gradients, curvature, influence
- * and polishing, the running statistics are constants, and the layer an affine map. They are the model's state:
- * infl_model_state. options NULL: the defaults.
+ * starts at 1, but is no weight for INFL_DECAY_WEIGHTS) and β ("bias", 0) are parameters. In infl_train's steps mean
+ * and variance (1/m over the m numbers of the batch: rows × height × width) are the batch's, and running statistics
+ * (the variance by 1/(m−1), as in PyTorch) follow them. Everywhere else, in predictions, risks, gradients, curvature,
+ * influence and polishing, the running statistics are constants, and the layer an affine map. They are the model's
+ * state: infl_model_state. options NULL: the defaults.
  */
 INFL_API infl_node infl_builder_batch_norm(infl_builder *builder, infl_node input, const infl_batch_norm *options);
 
 /*
  * Dropout (Srivastava et al. 2014): in infl_train's steps each number is 0 with probability rate, and else divided by
- * 1 − rate; everywhere else y = x. 0 ≤ rate < 1. What is dropped of a row is decided by the training's seed, the step, the
- * row and the layer alone: leaving another row out changes nothing.
+ * 1 − rate; everywhere else y = x. 0 ≤ rate < 1. What is dropped of a row is decided by the training's seed, the step,
+ * the row and the layer alone: leaving another row out changes nothing.
  */
 INFL_API infl_node infl_builder_dropout(infl_builder *builder, infl_node input, double rate);
 
@@ -516,8 +516,12 @@ typedef struct infl_objective_options {
     int threads;                  /* 0: as many as OpenMP offers                                                   */
     size_t memory_budget;         /* bytes of workspace; 0: no limit. Smaller means fewer tangents at once and
                                      slower; never other bits for the same problem                                  */
+    size_t keep_budget;           /* bytes of it that may hold the value pass of curvature products from one to the
+                                     next, for as long as θ and the rows are the same (conjugate gradients): they then
+                                     cost 2 gradients instead of 8/3. Used where all rows fit in; 0: never           */
 } infl_objective_options;
-#define INFL_OBJECTIVE_OPTIONS_INIT {sizeof(infl_objective_options), 0.0, INFL_DECAY_ALL, 0, 0}
+#define INFL_OBJECTIVE_OPTIONS_INIT                                                                                    \
+    {sizeof(infl_objective_options), 0.0, INFL_DECAY_ALL, 0, 0, (size_t)256 << 20}
 
 /*
  * The risk of a model on a dataset. Borrows the model: θ is the model's, read at every call and written by
@@ -582,13 +586,30 @@ INFL_API infl_status infl_objective_evaluate_rows(infl_objective *objective, con
 INFL_API infl_status infl_objective_losses(infl_objective *objective, const size_t *rows, size_t n_rows,
                                            double *losses);
 
-/* ∇ℓ_i of each given row (no decay): n_rows×p. */
+/*
+ * ∇ℓ_i of each given row (no decay): n_rows×p. Takes as much memory again while it works, on top of the memory budget;
+ * infl_objective_stream_row_gradients does not.
+ */
 INFL_API infl_status infl_objective_row_gradients(infl_objective *objective, const size_t *rows, size_t n_rows,
                                                   double *gradients);
 
 /*
- * Products with the Jacobian of the losses, without forming a gradient: out is n_rows×k, out[i][j] = ∇ℓ_i · v_j, for
- * the k rows v_j of vectors (k×p).
+ * The same a block of rows after another: gradients (n×p) of the n rows at the positions first .. first+n−1 of the given
+ * ones, in order; valid during the call. A non-zero return ends the work with INFL_E_CANCELLED.
+ */
+typedef int (*infl_row_gradients_fn)(void *context, size_t first, size_t n, const double *gradients);
+
+/* block: rows at once, block×p numbers on top of the memory budget; 0: as many as fit in 64 MiB, at least one. */
+INFL_API infl_status infl_objective_stream_row_gradients(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                                         size_t block, infl_row_gradients_fn take, void *context);
+
+/* ‖∇ℓ_i‖₂ of each given row (no decay), without forming a whole gradient: n_rows numbers. */
+INFL_API infl_status infl_objective_row_norms(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                              double *norms);
+
+/*
+ * Products with the Jacobian of the losses, without forming a whole gradient: out is n_rows×k, out[i][j] = ∇ℓ_i · v_j,
+ * for the k rows v_j of vectors (k×p). Costs about one gradient of all rows and k·p multiplications a row.
  */
 INFL_API infl_status infl_objective_row_products(infl_objective *objective, const size_t *rows, size_t n_rows,
                                                  const double *vectors, size_t k, double *out);
@@ -731,8 +752,8 @@ typedef struct infl_solve_report {
 
 /*
  * Prepares (factorises; finds LiSSA's scale). The inverse, by whichever method, is of the θ that the curvature's
- * objective has at this moment, and of its model's state: where one has changed since, infl_inverse_solve and all that uses
- * it give INFL_E_ARGUMENT; create the inverse again.
+ * objective has at this moment, and of its model's state: where one has changed since, infl_inverse_solve and all
+ * that uses it give INFL_E_ARGUMENT; create the inverse again.
  */
 INFL_API infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature,
                                          const infl_inverse_options *options);
@@ -869,11 +890,11 @@ typedef struct infl_train_result {
  * Minimises the objective from its present θ; θ is written back at the end. result may be NULL. INFL_E_DIVERGED when
  * R or θ stops being finite, and then, as on any error, θ is as before.
  *
- * A model with batch normalisation or dropout takes its steps in training mode: on the batch's own statistics, which move
- * the model's state (an error restores that too), and with dropped numbers. What is reported of R and ∇R, and
- * gradient_tolerance, are of the model as it predicts. All rows of a batch are held in memory at once: INFL_E_BUDGET where
- * the objective's budget is less. INFL_E_ARGUMENT: the last batch of an epoch would have one row, of which a channel of
- * one number, normalised, has no variance; another batch avoids it.
+ * A model with batch normalisation or dropout takes its steps in training mode: on the batch's own statistics, which
+ * move the model's state (an error restores that too), and with dropped numbers. What is reported of R and ∇R, and
+ * gradient_tolerance, are of the model as it predicts. All rows of a batch are held in memory at once: INFL_E_BUDGET
+ * where the objective's budget is less. INFL_E_ARGUMENT: the last batch of an epoch would have one row, and a
+ * normalised channel of one pixel then has no variance; another batch avoids it.
  */
 INFL_API infl_status infl_train(infl_objective *objective, const infl_train_options *options,
                                 infl_train_result *result);
@@ -932,7 +953,8 @@ typedef struct infl_retrain_output {
 
 /*
  * Leave-one-out ground truth: for each given row of the train objective, removes it, retrains, and compares. The
- * objectives keep their θ and state. test may be NULL (then no losses); it measures at its own loss, without decay. options NULL:
+ * objectives keep their θ and state. test may be NULL (then no losses); it measures at its own loss, without decay. Each
+ * retraining's state goes with its θ where losses are measured. options NULL:
  * polish with its defaults from the present θ, less the control.
  */
 INFL_API infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size_t n_rows,

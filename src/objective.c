@@ -89,7 +89,8 @@ infl_status infl_objective_create(infl_objective **out, infl_model *model, const
     void *source;
     infl_objective *objective;
     size_t p = infl_model_parameters(model);
-    INFL_TRY(infl_network_source_create(&source, model, &checked_loss, dataset, threads, given.memory_budget));
+    INFL_TRY(infl_network_source_create(&source, model, &checked_loss, dataset, threads, given.memory_budget,
+                                        given.keep_budget));
     INFL_TRY(create(&objective, &infl_network_source, source, infl_dataset_rows(dataset), p, given.decay, threads));
     for (size_t i = 0; i < infl_model_tensors(model); i++) {
         const infl_tensor *tensor = &model->tensors[i];
@@ -245,8 +246,27 @@ static void release_rows(const infl_objective *objective, const size_t *rows) {
         infl_release((void *)rows);
 }
 
-static infl_status finite_result(const double *result, size_t n, const char *function) {
-    if (infl_all_finite(result, n))
+/* Numbers of a vector from which threads share a pass over it. */
+enum { LARGE = 1 << 18, SLICE = 1 << 15 };
+
+static int all_finite(const infl_objective *objective, const double *result, size_t n) {
+    int finite = 1;
+#pragma omp parallel for num_threads(objective->threads) if (n >= LARGE) reduction(&& : finite)
+    for (size_t slice = 0; slice < (n + SLICE - 1) / SLICE; slice++)
+        finite = finite && infl_all_finite(result + slice * SLICE, n - slice * SLICE < SLICE ? n - slice * SLICE : SLICE);
+    return finite;
+}
+
+static void copy(const infl_objective *objective, double *to, const double *from, size_t n) {
+#pragma omp parallel for num_threads(objective->threads) if (n >= LARGE)
+    for (size_t slice = 0; slice < (n + SLICE - 1) / SLICE; slice++)
+        memcpy(to + slice * SLICE, from + slice * SLICE,
+               (n - slice * SLICE < SLICE ? n - slice * SLICE : SLICE) * sizeof *to);
+}
+
+static infl_status finite_result(const infl_objective *objective, const double *result, size_t n,
+                                 const char *function) {
+    if (all_finite(objective, result, n))
         return INFL_OK;
     return infl_fail(INFL_E_NONFINITE, "%s: the result has NaN or infinity; parameters or vectors are too large",
                      function);
@@ -265,13 +285,15 @@ static infl_status evaluate_into(infl_objective *objective, const size_t *rows, 
     INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, function));
     INFL_TRY(source_rows(objective, rows, n, &mapped));
     length += n * length_per_row;
-    double *result = infl_allocate(length, sizeof *result);
+    /* a vector has its place already */
+    double *result = length <= objective->n_parameters ? objective->gradient : infl_allocate(length, sizeof *result);
     infl_status status = result == NULL ? INFL_E_MEMORY : fill(objective, mapped, n, call, result);
     if (status == INFL_OK)
-        status = finite_result(result, length, function);
+        status = finite_result(objective, result, length, function);
     if (status == INFL_OK)
-        memcpy(out, result, length * sizeof *result);
-    infl_release(result);
+        copy(objective, out, result, length);
+    if (result != objective->gradient)
+        infl_release(result);
     release_rows(objective, mapped);
     return infl_in_name_of(function, status);
 }
@@ -312,10 +334,13 @@ static infl_status fill_products(infl_objective *objective, const size_t *rows, 
     const vector_call *given = call;
     size_t p = objective->n_parameters;
     INFL_TRY(objective->ops->products(objective->source, given->kind, rows, n, given->vectors, given->k, result));
-    for (size_t j = 0; j < given->k; j++)
+    for (size_t j = 0; j < given->k; j++) {
+        const double *vector = given->vectors + j * p;
+        double *product = result + j * p;
+#pragma omp parallel for num_threads(objective->threads) if (p >= LARGE)
         for (size_t i = 0; i < p; i++)
-            result[j * p + i] = result[j * p + i] / (double)n +
-                                (objective->mask[i] ? objective->decay * given->vectors[j * p + i] : 0.0);
+            product[i] = product[i] / (double)n + (objective->mask[i] ? objective->decay * vector[i] : 0.0);
+    }
     return INFL_OK;
 }
 
@@ -331,6 +356,51 @@ infl_status infl_objective_row_gradients(infl_objective *objective, const size_t
     INFL_REQUIRE(gradients);
     return evaluate_into(objective, rows, n_rows, objective->n_parameters, 0, fill_row_gradients, NULL, gradients,
                          __func__);
+}
+
+static infl_status fill_row_norms(infl_objective *objective, const size_t *rows, size_t n, const void *call,
+                                  double *result) {
+    (void)call;
+    INFL_TRY(objective->ops->row_squares(objective->source, rows, n, result));
+    for (size_t i = 0; i < n; i++)
+        result[i] = sqrt(result[i]);
+    return INFL_OK;
+}
+
+infl_status infl_objective_row_norms(infl_objective *objective, const size_t *rows, size_t n_rows, double *norms) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(norms);
+    return evaluate_into(objective, rows, n_rows, 1, 0, fill_row_norms, NULL, norms, __func__);
+}
+
+infl_status infl_objective_stream_row_gradients(infl_objective *objective, const size_t *rows, size_t n_rows,
+                                                size_t block, infl_row_gradients_fn take, void *context) {
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(take);
+    static const size_t BLOCK_BYTES = (size_t)64 << 20;
+    size_t n, p = objective->n_parameters;
+    const size_t *mapped;
+    double *gradients = NULL;
+    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, __func__));
+    if (block == 0)
+        block = BLOCK_BYTES / sizeof(double) / p > 0 ? BLOCK_BYTES / sizeof(double) / p : 1;
+    block = block < n ? block : n;
+    INFL_TRY(source_rows(objective, rows, n, &mapped));
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_MATRIX_OR_OUT(gradients, block, p);
+    for (size_t first = 0; first < n && status == INFL_OK; first += block) {
+        size_t now = n - first < block ? n - first : block;
+        status = objective->ops->row_gradients(objective->source, mapped + first, now, gradients);
+        if (status == INFL_OK)
+            status = finite_result(objective, gradients, now * p, __func__);
+        if (status == INFL_OK && take(context, first, now, gradients) != 0)
+            status = infl_fail(INFL_E_CANCELLED, "%s: the callback ended the work after %zu of %zu rows", __func__,
+                               first + now, n);
+    }
+out:
+    infl_release(gradients);
+    release_rows(objective, mapped);
+    return infl_in_name_of(__func__, status);
 }
 
 infl_status infl_objective_row_products(infl_objective *objective, const size_t *rows, size_t n_rows,
@@ -364,7 +434,8 @@ static infl_status check_kind(infl_curvature_kind kind, const char *function) {
 static infl_status product_rows(infl_objective *objective, infl_curvature_kind kind, const size_t *rows, size_t n_rows,
                                 const double *vectors, size_t k, double *out, const char *function) {
     INFL_TRY(check_kind(kind, function));
-    INFL_TRY(infl_check_vectors(vectors, k, objective->n_parameters, function, "vectors"));
+    if (k == 0 || !all_finite(objective, vectors, k * objective->n_parameters))
+        INFL_TRY(infl_check_vectors(vectors, k, objective->n_parameters, function, "vectors"));
     vector_call call = {.vectors = vectors, .k = k, .kind = kind};
     return evaluate_into(objective, rows, n_rows, 0, k * objective->n_parameters, fill_products, &call, out, function);
 }
@@ -401,7 +472,7 @@ static infl_status evaluate(infl_objective *objective, const size_t *rows, size_
         status = ops->weighted_gradients(objective->source, rows, n, NULL, 1, sums, losses);
     else if (value != NULL)
         status = ops->losses(objective->source, rows, n, losses);
-    if (status == INFL_OK)
+    if (status == INFL_OK && objective->decay > 0)
         status = ops->get_parameters(objective->source, theta);
     for (size_t i = 0; status == INFL_OK && value != NULL && i < n; i++)
         loss += losses[i];
@@ -410,17 +481,19 @@ static infl_status evaluate(infl_objective *objective, const size_t *rows, size_
     if (status != INFL_OK)
         return infl_in_name_of(function, status);
 
-    for (size_t i = 0; i < p; i++) {
+    for (size_t i = 0; i < p && objective->decay > 0; i++) {
         double decayed = objective->mask[i] ? theta[i] : 0.0;
-        sums[i] = sums[i] / (double)n + objective->decay * decayed;
         squares += decayed * decayed;
     }
+#pragma omp parallel for num_threads(objective->threads) if (p >= LARGE)
+    for (size_t i = 0; i < p; i++)
+        sums[i] = sums[i] / (double)n + (objective->decay > 0 && objective->mask[i] ? objective->decay * theta[i] : 0.0);
     loss = loss / (double)n + 0.5 * objective->decay * squares;
-    if (!isfinite(loss) || (gradient != NULL && !infl_all_finite(sums, p)))
+    if (!isfinite(loss) || (gradient != NULL && !all_finite(objective, sums, p)))
         return infl_fail(INFL_E_NONFINITE, "%s: the risk or its gradient is NaN or infinite; parameters are too large",
                          function);
     if (gradient != NULL)
-        memcpy(gradient, sums, p * sizeof *gradient);
+        copy(objective, gradient, sums, p);
     if (value != NULL)
         *value = loss;
     return INFL_OK;
@@ -467,7 +540,7 @@ infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind 
         if (status != INFL_OK)
             goto out;
     }
-    if ((status = finite_result(dense, p * p, __func__)) != INFL_OK)
+    if ((status = finite_result(objective, dense, p * p, __func__)) != INFL_OK)
         goto out;
     for (size_t i = 0; i < p; i++)
         for (size_t j = 0; j <= i; j++)

@@ -22,6 +22,8 @@ typedef struct infl_source_ops {
     infl_status (*losses)(void *self, const size_t *rows, size_t n, double *losses);
     /* gradients: n×p */
     infl_status (*row_gradients)(void *self, const size_t *rows, size_t n, double *gradients);
+    /* squares: n, ‖∇ℓ_i‖² */
+    infl_status (*row_squares)(void *self, const size_t *rows, size_t n, double *squares);
     /* out: n×k, ∇ℓ_i·v_j */
     infl_status (*row_products)(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out);
     /* out: k×p, Σ_i w_ji ∇ℓ_i; weights k×n, or NULL for k = 1 and all ones. losses: n, or NULL */

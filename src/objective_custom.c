@@ -95,6 +95,11 @@ static void take_products(const row_sums *sums, const double *gradients, size_t 
                   sums->out + at * sums->k, sums->k, 1);
 }
 
+static void take_squares(const row_sums *sums, const double *gradients, size_t at, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        sums->out[at + i] = infl_dot(gradients + i * sums->p, gradients + i * sums->p, sums->p);
+}
+
 static void take_weighted(const row_sums *sums, const double *gradients, size_t at, size_t n) {
     for (size_t j = 0; j < sums->k; j++)
         for (size_t i = 0; i < n; i++)
@@ -125,6 +130,11 @@ static infl_status over_row_gradients(void *self, const size_t *rows, const row_
     }
     infl_release(gradients);
     return status;
+}
+
+static infl_status row_squares(void *self, const size_t *rows, size_t n, double *squares) {
+    row_sums sums = {((custom_source *)self)->calls.n_parameters, 1, n, NULL, squares};
+    return over_row_gradients(self, rows, &sums, take_squares);
 }
 
 static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out) {
@@ -188,6 +198,7 @@ const infl_source_ops infl_custom_source = {
     .set_parameters = set_parameters,
     .losses = losses,
     .row_gradients = row_gradients,
+    .row_squares = row_squares,
     .row_products = row_products,
     .weighted_gradients = weighted_gradients,
     .products = products,

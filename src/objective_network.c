@@ -26,7 +26,7 @@ static void destroy(void *self) {
 }
 
 infl_status infl_network_source_create(void **out, infl_model *model, const infl_loss *loss, const infl_dataset *dataset,
-                                       int threads, size_t budget) {
+                                       int threads, size_t budget, size_t keep_budget) {
     network_source *source;
     INFL_ALLOCATE(source, 1);
     infl_status status = infl_dataset_reference(&source->dataset, dataset);
@@ -36,7 +36,7 @@ infl_status infl_network_source_create(void **out, infl_model *model, const infl
     }
     source->model = model;
     source->chunks = (infl_chunks){.model = model, .dataset = source->dataset, .loss = *loss, .threads = threads,
-                                   .budget = budget};
+                                   .budget = budget, .keep_budget = keep_budget};
     source->training = (infl_training_pass){.model = model, .dataset = source->dataset, .loss = *loss,
                                             .threads = threads, .budget = budget};
     *out = source;
@@ -49,7 +49,7 @@ static infl_status clone(const void *self, int threads, void **out) {
     INFL_TRY(infl_model_clone(&model, source->model));
     void *copy;
     infl_status status = infl_network_source_create(&copy, model, &source->chunks.loss, source->dataset, threads,
-                                                    source->chunks.budget);
+                                                    source->chunks.budget, source->chunks.keep_budget);
     if (status != INFL_OK) {
         infl_model_destroy(model);
         return status;
@@ -100,6 +100,10 @@ static infl_status row_gradients(void *self, const size_t *rows, size_t n, doubl
     return run(self, INFL_WORK_ROW_GRADIENTS, rows, n, NULL, 0, gradients, NULL);
 }
 
+static infl_status row_squares(void *self, const size_t *rows, size_t n, double *squares) {
+    return run(self, INFL_WORK_ROW_NORMS, rows, n, NULL, 0, squares, NULL);
+}
+
 static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out) {
     return run(self, INFL_WORK_ROW_PRODUCTS, rows, n, vectors, k, out, NULL);
 }
@@ -140,6 +144,7 @@ const infl_source_ops infl_network_source = {
     .training_gradient = training_gradient,
     .losses = losses,
     .row_gradients = row_gradients,
+    .row_squares = row_squares,
     .row_products = row_products,
     .weighted_gradients = weighted_gradients,
     .products = products,

@@ -194,8 +194,8 @@ static void add_sums(const batch *b, size_t index) {
     }
 }
 
-/* The layers from .. to−1 of all chunks, the rows loaded where that begins with the input; and then what layer `to` has to
- * know of the batch, or the loss. */
+/* The layers from .. to−1 of all chunks, the rows loaded where that begins with the input; and then what layer `to` has
+ * to know of the batch, or the loss. */
 static void go_forward(const batch *b, size_t from, size_t to, size_t thread) {
     int ends = to == b->network->n_layers;
 #pragma omp for schedule(static, 1)
@@ -253,7 +253,7 @@ static void run_batch(const batch *b) {
     }
 }
 
-/* running ← (1 − momentum)·running + momentum·batch, the variance by 1/(m − 1) */
+/* running ← (1 − momentum)·running + momentum·batch, the variance by 1/(m − 1); NaN and infinity are refused */
 static infl_status follow_statistics(const batch *b) {
     const double *running = b->network->state;
     for (size_t i = 1; i < b->network->n_layers; i++) {

@@ -131,7 +131,6 @@ START_TEST(test_independence) {
     run(m, m->objective, 1, 3);
     assert_same_bits(m->theta, first, N * D, "the same seed");
     /* the second step moves W by (y_i − W drop(x_i)) drop(x_i)ᵀ/n: the only row of a batch shows its mask in all of them */
-    infl_train_options options = descent(1, 3);
     size_t all[N];
     for (size_t i = 0; i < N; i++)
         all[i] = i;
@@ -139,7 +138,6 @@ START_TEST(test_independence) {
     assert_ok(infl_objective_without(&one, m->objective, all + 1, N - 1));
     run(m, one, 1, 3);
     memcpy(first, m->theta, D * sizeof *first);
-    options.steps = 2;
     run(m, one, 2, 3);
     for (size_t j = 0; j < D; j++)
         moves[j] = m->theta[j] - first[j];
@@ -171,6 +169,22 @@ START_TEST(test_removal) {
             ck_assert_msg(count_same(m->theta + i * D, whole + i * D, D) == D, "row %zu has another mask", i);
     }
     infl_objective_destroy(without);
+
+    /* in batches as well: an epoch moves each of the other rows' part of W, and no other */
+    size_t first[10];
+    for (size_t i = 0; i < 10; i++)
+        first[i] = i;
+    assert_ok(infl_objective_without(&without, m->objective, first, 10));
+    infl_train_options options = descent(6, 3);
+    double *zeros = calloc(N * D, sizeof *zeros);
+    options.batch = 5;
+    assert_ok(infl_objective_set_parameters(without, zeros));
+    assert_ok(infl_train(without, &options, NULL));
+    assert_ok(infl_objective_get_parameters(without, m->theta));
+    for (size_t i = 0; i < N; i++)
+        ck_assert_int_eq(count_kept(m->theta + i * D, D) > 0, i >= 10);
+    infl_objective_destroy(without);
+    free(zeros);
     free(whole);
     destroy_masks(m);
 }

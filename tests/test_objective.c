@@ -1,5 +1,6 @@
 /* Objectives: the same bits however they are run, budgets, risks of the caller's own, rows removed, wrong arguments. */
 #include <ctype.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,7 +11,7 @@ enum { N_KINDS = INFL_FISHER + 1, K = 16 };
 
 /* What an objective can be asked for, each into one array. */
 typedef enum quantity {
-    EVALUATION, LOSSES, ROW_GRADIENTS, ROW_PRODUCTS, WEIGHTED, PRODUCT_HESSIAN, PRODUCT_GAUSS_NEWTON, PRODUCT_FISHER,
+    EVALUATION, LOSSES, ROW_GRADIENTS, STREAMED, ROW_NORMS, ROW_PRODUCTS, WEIGHTED, TWO_PRODUCTS, PRODUCT_HESSIAN, PRODUCT_GAUSS_NEWTON, PRODUCT_FISHER,
     DENSE_HESSIAN, DENSE_GAUSS_NEWTON, DENSE_FISHER, N_QUANTITIES
 } quantity;
 
@@ -19,9 +20,13 @@ static size_t quantity_size(quantity which, size_t n, size_t p) {
     case EVALUATION:
         return 1 + p;
     case LOSSES:
+    case ROW_NORMS:
         return n;
     case ROW_GRADIENTS:
+    case STREAMED:
         return n * p;
+    case TWO_PRODUCTS:
+        return 2 * p;
     case ROW_PRODUCTS:
         return n * K;
     case WEIGHTED:
@@ -34,6 +39,21 @@ static size_t quantity_size(quantity which, size_t n, size_t p) {
     }
 }
 
+/* Blocks of streamed gradients, as they come. */
+typedef struct stream {
+    double *out;
+    size_t p, next;
+} stream;
+
+static int take_block(void *context, size_t first, size_t n, const double *gradients) {
+    stream *to = context;
+    ck_assert_uint_eq(first, to->next);
+    ck_assert(n >= 1 && n <= 7);
+    memcpy(to->out + first * to->p, gradients, n * to->p * sizeof *gradients);
+    to->next += n;
+    return 0;
+}
+
 /* vectors: K×p; weights: K×n */
 static infl_status ask(infl_objective *objective, quantity which, const double *vectors, const double *weights,
                        double *out) {
@@ -44,6 +64,17 @@ static infl_status ask(infl_objective *objective, quantity which, const double *
         return infl_objective_losses(objective, NULL, 0, out);
     case ROW_GRADIENTS:
         return infl_objective_row_gradients(objective, NULL, 0, out);
+    case STREAMED: {
+        stream to = {out, infl_objective_parameters(objective), 0};
+        return infl_objective_stream_row_gradients(objective, NULL, 0, 7, take_block, &to);
+    }
+    case ROW_NORMS:
+        return infl_objective_row_norms(objective, NULL, 0, out);
+    case TWO_PRODUCTS: { /* the second with what the first has kept */
+        size_t p = infl_objective_parameters(objective);
+        infl_status status = infl_objective_product(objective, INFL_HESSIAN, vectors, 1, out);
+        return status != INFL_OK ? status : infl_objective_product(objective, INFL_HESSIAN, vectors + p, 1, out + p);
+    }
     case ROW_PRODUCTS:
         return infl_objective_row_products(objective, NULL, 0, vectors, K, out);
     case WEIGHTED:
@@ -59,8 +90,9 @@ static infl_status ask(infl_objective *objective, quantity which, const double *
 
 /* The ask failed with that status, and its sentence begins with the name of the function that was asked. */
 static void assert_refused(infl_status status, infl_status expected, quantity which) {
-    static const char *const names[] = {"evaluate", "losses", "row_gradients", "row_products", "weighted_gradients",
-                                        "product", "product", "product", "dense", "dense", "dense"};
+    static const char *const names[] = {"evaluate", "losses", "row_gradients", "stream_row_gradients", "row_norms",
+                                        "row_products", "weighted_gradients", "product", "product", "product",
+                                        "product", "dense", "dense", "dense"};
     char name[64];
     snprintf(name, sizeof name, "infl_objective_%s:", names[which]);
     ck_assert_msg(status == expected, "%s %s, not %s", name, infl_status_name(status), infl_status_name(expected));
@@ -209,9 +241,16 @@ END_TEST
 
 START_TEST(test_memory) {
     problem *q = large_problem(INFL_F64);
-    size_t one = 0, many = 0, within = 0, untouched = 77;
-    assert_ok(infl_objective_memory(q->objective, 1, &one));
-    assert_ok(infl_objective_memory(q->objective, 64, &many));
+    size_t kept = 0, one = 0, many = 0, within = 0, untouched = 77;
+    infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
+    infl_objective *keeping_nothing = NULL;
+    options.keep_budget = 0;
+    assert_ok(infl_objective_create(&keeping_nothing, q->model, &q->loss, q->dataset, &options));
+    assert_ok(infl_objective_memory(q->objective, 1, &kept));
+    assert_ok(infl_objective_memory(keeping_nothing, 1, &one));
+    assert_ok(infl_objective_memory(keeping_nothing, 64, &many));
+    infl_objective_destroy(keeping_nothing);
+    ck_assert_uint_gt(kept, one);
     ck_assert_uint_gt(one, 0);
     ck_assert_uint_gt(many, one);
     infl_objective *bounded = problem_objective(q, 1, (one + many) / 2);
@@ -720,11 +759,87 @@ START_TEST(test_nonfinite_results) {
 }
 END_TEST
 
+/* Products that use what one before has kept are those of an objective that keeps nothing, to the bit: another vector,
+ * curvature, set of rows, and θ, by whichever way it changes. */
+START_TEST(test_kept) {
+    problem *q = large_problem((infl_precision)_i);
+    infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
+    infl_objective *objective[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        options.keep_budget = i == 0 ? 0 : (size_t)1 << 30;
+        assert_ok(infl_objective_create(&objective[i], q->model, &q->loss, q->dataset, &options));
+    }
+    size_t kept = 0, plain = 0, p = q->p, rows[] = {5, 700, 3, 3, 1999}, others[] = {5, 700, 3, 4, 1999};
+    assert_ok(infl_objective_memory(objective[0], 1, &plain));
+    assert_ok(infl_objective_memory(objective[1], 1, &kept));
+    ck_assert_uint_gt(kept, plain);
+    double *vectors = problem_normals(q, 2 * p, 1), *theta = problem_normals(q, p, 5);
+    for (int step = 0; step < 13; step++) {
+        double *out[2] = {problem_room(q, p), problem_room(q, p)};
+        if (step == 8)
+            assert_ok(infl_objective_set_parameters(objective[0], theta));
+        if (step == 10)
+            assert_ok(infl_model_initialise(q->model, 99));
+        if (step == 12)
+            assert_ok(infl_model_set_parameters(q->model, q->theta));
+        infl_curvature_kind kind = step == 2 ? INFL_GAUSS_NEWTON : step == 3 ? INFL_FISHER : INFL_HESSIAN;
+        const double *v = vectors + (step % 2 == 1 ? p : 0);
+        const size_t *of = step == 5 || step == 6 ? rows : others;
+        for (int i = 0; i < 2; i++)
+            if (step >= 5 && step <= 7)
+                assert_ok(infl_objective_product_rows(objective[i], kind, of, 5, v, 1, out[i]));
+            else
+                assert_ok(infl_objective_product(objective[i], kind, v, 1, out[i]));
+        assert_same_bits(out[0], out[1], p, "step %d", step);
+    }
+    for (int i = 0; i < 2; i++)
+        infl_objective_destroy(objective[i]);
+    problem_destroy(q);
+}
+END_TEST
+
+/* Norms and streamed gradients are those of the matrix; a callback that returns non-zero ends the work. */
+static int stop_at_second(void *context, size_t first, size_t n, const double *gradients) {
+    (void)n, (void)gradients;
+    return ++*(int *)context == 2 && first > 0;
+}
+
+START_TEST(test_rows_in_blocks) {
+    problem_options options = PROBLEM_OPTIONS_INIT;
+    options.graph = REFERENCE_TANGLED;
+    options.n_rows = 50;
+    problem *q = problem_create(&options);
+    size_t p = q->p, rows[] = {49, 0, 7, 7, 20, 21, 22, 48, 1}, n = sizeof rows / sizeof rows[0];
+    double *matrix = problem_room(q, n * p), *streamed = problem_room(q, n * p), *norms = problem_room(q, n);
+    stream to = {streamed, p, 0};
+    int calls = 0;
+    assert_ok(infl_objective_row_gradients(q->objective, rows, n, matrix));
+    assert_ok(infl_objective_stream_row_gradients(q->objective, rows, n, 4, take_block, &to));
+    ck_assert_uint_eq(to.next, n);
+    assert_same_bits(streamed, matrix, n * p, "streamed gradients");
+    assert_ok(infl_objective_row_norms(q->objective, rows, n, norms));
+    for (size_t i = 0; i < n; i++) {
+        double square = 0;
+        for (size_t j = 0; j < p; j++)
+            square += matrix[i * p + j] * matrix[i * p + j];
+        /* p squares, each rounded once more than here */
+        ck_assert_double_eq_tol(norms[i], sqrt(square), (double)p * DBL_EPSILON * sqrt(square));
+    }
+    assert_fails(INFL_E_CANCELLED, infl_objective_stream_row_gradients(q->objective, rows, n, 4, stop_at_second, &calls));
+    ck_assert_int_eq(calls, 2);
+    assert_fails(INFL_E_ARGUMENT, infl_objective_stream_row_gradients(q->objective, rows, n, 4, NULL, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_objective_row_norms(q->objective, rows, n, NULL));
+    problem_destroy(q);
+}
+END_TEST
+
 Suite *objective_suite(void) {
     Suite *suite = suite_create("objective");
     add_case(suite, "objective/threads", test_threads, 2);
     add_case(suite, "objective/budget", test_budget, 4);
     add_case(suite, "objective/memory", test_memory, 1);
+    add_case(suite, "objective/kept", test_kept, 2);
+    add_case(suite, "objective/rows-in-blocks", test_rows_in_blocks, 1);
     add_case(suite, "objective/custom", test_custom, INFL_SMOOTHED_HINGE + 1);
     add_case(suite, "objective/custom/errors", test_custom_errors, 1);
     add_case(suite, "objective/custom/budget", test_custom_budget, 1);

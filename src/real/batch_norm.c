@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "layer.h"
+#include "vector.h"
 
 static infl_status shape(infl_layer *layer) {
     layer->shape = layer->in_shape[0];
@@ -50,15 +51,12 @@ static void add_moments(const real *u, const real *x, real mean, size_t n, doubl
         size_t to = n - from < BLOCK ? n : from + BLOCK, i = from;
         vector sums = {0}, moments = {0};
         for (; i + INFL_LANES <= to; i += INFL_LANES) {
-            vector deviation = *(const vector *)(x + i) - mean;
-            vector factor = u == NULL ? deviation : *(const vector *)(u + i);
+            vector deviation = load(x + i) - mean, factor = u == NULL ? deviation : load(u + i);
             sums += factor;
             moments += factor * deviation;
         }
-        for (size_t lane = 0; lane < INFL_LANES; lane++) {
-            *sum += (double)sums[lane];
-            *moment += (double)moments[lane];
-        }
+        *sum += (double)lanes_sum(sums);
+        *moment += (double)lanes_sum(moments);
         for (; i < to; i++) {
             real deviation = x[i] - mean, factor = u == NULL ? deviation : u[i];
             *sum += (double)factor;
@@ -108,7 +106,8 @@ static void measure(const infl_layer_call *c, int backward) {
         for (size_t i = 0; i < runs; i++)
             add_moments(NULL, x + i * c->rows, near, run, &sum, &moment);
         out[number] = (double)near + sum / count;
-        out[channels + number] = moment - sum * sum / count;
+        double squares = moment - sum * sum / count;
+        out[channels + number] = squares < 0 ? 0 : squares; /* by rounding; NaN stays */
     }
 }
 
