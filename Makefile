@@ -147,7 +147,7 @@ $(OBJ)/examples/%.o: examples/%.c
 $(OBJ)/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(PROGRAM_CFLAGS) $(LIBRARY_INCLUDES) -MMD -MP -c -o $@ $<
 
 $(EXAMPLE_PROGRAMS) $(BENCH_PROGRAMS): $(BUILD)/%: $(OBJ)/%.o $(EXAMPLE_COMMON:%.c=$(OBJ)/%.o) $(STATIC)
 	@mkdir -p $(@D)

@@ -63,7 +63,7 @@ static infl_pass pass_of(const infl_chunk_job *job, size_t rows, size_t block, i
         break;
     case INFL_WORK_COTANGENTS:
     case INFL_WORK_WEIGHTED_GRADIENTS:
-        pass.cotangents = block;
+        pass.cotangents = pass.gradients = block;
         break;
     case INFL_WORK_ROW_GRADIENTS:
     case INFL_WORK_ROW_NORMS:
@@ -75,6 +75,7 @@ static infl_pass pass_of(const infl_chunk_job *job, size_t rows, size_t block, i
     case INFL_WORK_GAUSS_NEWTON:
     case INFL_WORK_FISHER:
         pass.values = pass.cotangents = 1 + block;
+        pass.gradients = block;
         break;
     }
     return pass;

@@ -12,6 +12,7 @@ typedef struct infl_pass {
     size_t rows;       /* at most, in a chunk */
     size_t values;     /* slots at most: 1 + k with tangents */
     size_t cotangents; /* likewise; 0: no backward pass follows */
+    size_t gradients;  /* slots of which the gradient is asked for */
     int keep;          /* what passes of other tangents need of slot 0 is kept, apart from the workspace */
     int row_gradients; /* gradients of single rows are asked for */
     size_t products;   /* and their products with so many vectors */

@@ -39,6 +39,7 @@ static size_t tensors(const infl_layer *layer, infl_layer_tensor *tensors) {
 
 enum {
     CHANNELS_AT_ONCE = 8,       /* as many as the kernels take at once */
+    TRANSPOSED_AT_ONCE = 2 * INFL_LANES, /* input channels */
     GATHERED_NUMBERS = 1 << 16, /* weights of some input channels, gathered for the transposed product */
 };
 
@@ -66,8 +67,8 @@ static geometry geometry_of(const infl_layer *layer, size_t rows) {
 typedef struct scratch {
     size_t *weight_tap, *x_tap;  /* taps × input channels each: the lists of products and of sums */
     real *gathered;              /* terms × units × some input channels × taps */
-    real *transposed[INFL_MAX_TERMS]; /* input pixels × B × padded input channels */
-    real *outer;                 /* taps × CHANNELS_AT_ONCE × padded input channels */
+    real *transposed[INFL_MAX_TERMS]; /* input pixels × B × TRANSPOSED_AT_ONCE */
+    real *outer;                 /* taps × CHANNELS_AT_ONCE × TRANSPOSED_AT_ONCE */
 } scratch;
 
 /* The input channels whose weights are gathered at once. */
@@ -82,10 +83,10 @@ static int many_channels(const geometry *g) { return g->inputs >= INFL_LANES; }
 
 static size_t lay_out(scratch *s, const infl_layer *layer, size_t rows, void *memory) {
     geometry g = geometry_of(layer, rows);
-    size_t padded = infl_pad_channels(g.inputs), used = 0;
+    size_t used = 0, width = many_channels(&g) ? TRANSPOSED_AT_ONCE : 0;
     size_t lists = g.weights * sizeof(size_t), gathered = INFL_MAX_TERMS * g.units * channels_at_once(&g) * g.taps;
-    size_t transposed = many_channels(&g) ? layer->in_shape[0].height * layer->in_shape[0].width * rows * padded : 0;
-    size_t outer = many_channels(&g) ? g.taps * CHANNELS_AT_ONCE * padded : 0;
+    size_t transposed = layer->in_shape[0].height * layer->in_shape[0].width * rows * width;
+    size_t outer = g.taps * CHANNELS_AT_ONCE * width;
     char *base = memory;
 #define PIECE(pointer, bytes)                                                                                          \
     do {                                                                                                               \
@@ -297,37 +298,21 @@ static void sum_over_pixels(const infl_layer_call *c, const geometry *g, const s
     }
 }
 
-/* ∂W_s = δ_s x_0ᵀ (+ δ_0 x_sᵀ in the second order): sums over pixels and rows */
-static void backward_weights(const infl_layer_call *c, const geometry *g, const scratch *memory, size_t s,
-                             real *gradient) {
-    size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 && c->varying[0] ? 2 : 1;
-    size_t pixels = c->layer->in_shape[0].height * c->layer->in_shape[0].width, padded = infl_pad_channels(g->inputs);
-    for (size_t group = 0; group < g->groups; group++) {
-        const real *x[INFL_MAX_TERMS], *dy[INFL_MAX_TERMS];
-        for (size_t term = 0; term < INFL_MAX_TERMS; term++) {
-            x[term] = infl_slot(c->x[0], term == 0 ? 0 : s, g->x_slot) + group * g->inputs * g->x_channel;
-            dy[term] = infl_slot(c->dy, term == 0 ? s : 0, g->y_slot) + group * g->units * g->y_channel;
-        }
-        real *to = gradient + group * g->units * g->weights;
-        if (!many_channels(g)) {
-            /* a few output channels at once, which then stay in the cache for all taps */
-            for (size_t first = 0; first < g->units; first += CHANNELS_AT_ONCE) {
-                size_t m = g->units - first < CHANNELS_AT_ONCE ? g->units - first : CHANNELS_AT_ONCE;
-                size_t y = first * g->y_channel;
-                infl_pixel_sums sums = {.m = m, .y_channel = g->y_channel, .rows = c->rows, .n_terms = n_terms,
-                                        .x = {x[0], x[1]}, .y = {dy[0] + y, dy[1] + y}, .to_m = g->weights,
-                                        .to = to + first * g->weights};
-                sum_over_pixels(c, g, memory, &sums, INFL_REAL(pixel_sums));
-            }
-            continue;
-        }
+/* The same for many channels, a few of which are transposed at a time; x, dy and `to` are the group's. */
+static void sum_over_channels(const infl_layer_call *c, const geometry *g, const scratch *memory, size_t n_terms,
+                              const real *const *x, const real *const *dy, real *to) {
+    size_t pixels = c->layer->in_shape[0].height * c->layer->in_shape[0].width;
+    for (size_t channel = 0; channel < g->inputs; channel += TRANSPOSED_AT_ONCE) {
+        size_t channels = g->inputs - channel < TRANSPOSED_AT_ONCE ? g->inputs - channel : TRANSPOSED_AT_ONCE;
+        size_t padded = infl_pad_channels(channels);
         for (size_t term = 0; term < n_terms; term++)
-            INFL_REAL(transpose_channels)(x[term], g->inputs, pixels, c->rows, memory->transposed[term]);
+            INFL_REAL(transpose_channels)(x[term] + channel * g->x_channel, channels, pixels, c->rows,
+                                          memory->transposed[term]);
         for (size_t first = 0; first < g->units; first += CHANNELS_AT_ONCE) {
             size_t m = g->units - first < CHANNELS_AT_ONCE ? g->units - first : CHANNELS_AT_ONCE;
             for (size_t tap = 0; tap < g->taps; tap++) {
                 size_t x_at, y_at;
-                infl_outer_sums sums = {.m = m, .y_channel = g->y_channel, .channels = g->inputs, .rows = c->rows,
+                infl_outer_sums sums = {.m = m, .y_channel = g->y_channel, .channels = channels, .rows = c->rows,
                                         .n_terms = n_terms, .to = memory->outer + tap * CHANNELS_AT_ONCE * padded};
                 sums.pixels = pixels_of_tap(c, tap, c->rows * padded, &x_at, &y_at);
                 for (size_t term = 0; term < n_terms; term++) {
@@ -337,10 +322,39 @@ static void backward_weights(const infl_layer_call *c, const geometry *g, const 
                 INFL_REAL(outer_sums)(&sums);
             }
             for (size_t k = 0; k < m; k++)
-                for (size_t i = 0; i < g->inputs; i++)
+                for (size_t i = 0; i < channels; i++)
                     for (size_t tap = 0; tap < g->taps; tap++)
-                        to[(first + k) * g->weights + i * g->taps + tap] =
+                        to[(first + k) * g->weights + (channel + i) * g->taps + tap] =
                             memory->outer[(tap * CHANNELS_AT_ONCE + k) * padded + i];
+        }
+    }
+}
+
+/* ∂W_s = δ_s x_0ᵀ (+ δ_0 x_sᵀ in the second order): sums over pixels and rows */
+static void backward_weights(const infl_layer_call *c, const geometry *g, const scratch *memory, size_t s,
+                             real *gradient) {
+    size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 && c->varying[0] ? 2 : 1;
+    for (size_t group = 0; group < g->groups; group++) {
+        const real *x[INFL_MAX_TERMS] = {NULL}, *dy[INFL_MAX_TERMS] = {NULL};
+        for (size_t term = 0; term < n_terms; term++) {
+            x[term] = infl_slot(c->x[0], term == 0 ? 0 : s, g->x_slot) + group * g->inputs * g->x_channel;
+            dy[term] = infl_slot(c->dy, term == 0 ? s : 0, g->y_slot) + group * g->units * g->y_channel;
+        }
+        real *to = gradient + group * g->units * g->weights;
+        if (many_channels(g)) {
+            sum_over_channels(c, g, memory, n_terms, x, dy, to);
+            continue;
+        }
+        /* a few output channels at once, which then stay in the cache for all taps */
+        for (size_t first = 0; first < g->units; first += CHANNELS_AT_ONCE) {
+            infl_pixel_sums sums = {.m = g->units - first < CHANNELS_AT_ONCE ? g->units - first : CHANNELS_AT_ONCE,
+                                    .y_channel = g->y_channel, .rows = c->rows, .n_terms = n_terms, .to_m = g->weights,
+                                    .to = to + first * g->weights};
+            for (size_t term = 0; term < n_terms; term++) {
+                sums.x[term] = x[term];
+                sums.y[term] = dy[term] + first * g->y_channel;
+            }
+            sum_over_pixels(c, g, memory, &sums, INFL_REAL(pixel_sums));
         }
     }
 }

@@ -76,7 +76,7 @@ static void lay_out(arena *from, infl_workspace *w, const infl_network *network,
     }
     w->arrays = arrays;
     if (!plan->borrows)
-        w->gradients = take(from, plan->pass.cotangents, 1, plan->gradient, sizeof(real));
+        w->gradients = take(from, plan->pass.gradients, 1, plan->gradient, sizeof(real));
     if (plan->pass.row_gradients)
         w->row_gradients = take(from, plan->row_gradient, 1, rows, sizeof(real));
     w->row_products = take(from, plan->pass.products, 1, rows, sizeof(real));
