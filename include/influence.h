@@ -272,7 +272,8 @@ typedef enum infl_initialiser {
     INFL_INIT_GLOROT = 0,          /* uniform ±√(6/(fan_in+fan_out)); Glorot & Bengio 2010        */
     INFL_INIT_HE = 1,              /* normal, variance 2/fan_in; He et al. 2015                   */
     INFL_INIT_LECUN = 2,           /* normal, variance 1/fan_in; LeCun et al. 1998                */
-    INFL_INIT_TRUNCATED_NORMAL = 3 /* normal cut at ±2 sd, sd before the cut 1/√fan_in; [KL17]    */
+    INFL_INIT_TRUNCATED_NORMAL = 3, /* normal cut at ±2 sd, sd before the cut 1/√fan_in; [KL17]   */
+    INFL_INIT_TRUNCATED_NORMAL_2 = 4 /* likewise, sd 2/√fan_in: [KL17]'s convolutions              */
 } infl_initialiser;
 
 /*
@@ -324,6 +325,10 @@ INFL_API infl_node infl_builder_average_pool2d(infl_builder *builder, infl_node 
 
 /* The mean over each channel: channels × 1 × 1. */
 INFL_API infl_node infl_builder_global_average_pool(infl_builder *builder, infl_node input);
+
+/* What a node gives for a row: channels × height × width numbers (a vector: n × 1 × 1). Each output may be NULL. */
+INFL_API infl_status infl_builder_shape(const infl_builder *builder, infl_node node, size_t *channels, size_t *height,
+                                        size_t *width);
 
 /* Elementwise y = φ(x). */
 INFL_API infl_node infl_builder_activation(infl_builder *builder, infl_node input, infl_activation activation);
@@ -460,15 +465,15 @@ typedef struct infl_zoo_options {
 
 /*
  * A network of the zoo. Convolutions and hidden dense layers are drawn by INFL_INIT_HE, the last layer by
- * INFL_INIT_LECUN; KL_CNN: all by INFL_INIT_TRUNCATED_NORMAL. INFL_E_ARGUMENT: an image too small for its strides and
+ * INFL_INIT_LECUN; KL_CNN: INFL_INIT_TRUNCATED_NORMAL_2, the last INFL_INIT_TRUNCATED_NORMAL. INFL_E_ARGUMENT: an image too small for its strides and
  * pools (VGGs: under 32 pixels).
  */
 INFL_API infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, const infl_zoo_options *options,
                                            infl_precision precision, uint64_t seed);
 
 /*
- * The same appended to a graph: the layers from `input`, an image node, to the logits, whose node is returned. The
- * image is the node's: LeNet-5's padding alone goes by the options' height and width, and channels is not used.
+ * The same appended to a graph: the layers from `input`, an image node, to the logits, whose node is returned. The image
+ * is the node's; the options' channels, height and width are not used.
  */
 INFL_API infl_node infl_builder_zoo(infl_builder *builder, infl_node input, infl_zoo_network network,
                                     const infl_zoo_options *options);
@@ -871,12 +876,14 @@ typedef struct infl_train_options {
     double decay_factor;
     double gradient_tolerance;  /* > 0: stop when ‖∇R‖ (all rows) ≤ this, looked at every check_every steps        */
     size_t check_every;         /* 0: 100                                                                          */
-    uint64_t seed;              /* of the batches' order                                                           */
-    infl_progress_fn progress;  /* stage "train"                                                                   */
+    uint64_t seed;              /* of the batches' order, and of dropout                                           */
+    infl_progress_fn progress;  /* stage "train", in steps. During a call the model has the θ and state of the steps
+                                   done, for predictions or another objective's losses; it must not be changed     */
     void *progress_context;
+    size_t report_every;        /* steps between two calls of progress; 0: a hundredth of them                     */
 } infl_train_options;
 #define INFL_TRAIN_OPTIONS_INIT                                                                                        \
-    {sizeof(infl_train_options), INFL_ADAM, 1000, 0, 1e-3, 0.0, 0, 0.9, 0.999, 1e-8, NULL, 0, 0.1, 0.0, 0, 1, NULL, NULL}
+    {sizeof(infl_train_options), INFL_ADAM, 1000, 0, 1e-3, 0.0, 0, 0.9, 0.999, 1e-8, NULL, 0, 0.1, 0.0, 0, 1, NULL, NULL, 0}
 
 typedef struct infl_train_result {
     double value;         /* R(θ) at the end                  */

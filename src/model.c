@@ -1,6 +1,7 @@
 /* The graph of a model: building, checking and pruning it, and the parameters that belong to it. */
 #include <float.h>
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,7 +107,7 @@ infl_node infl_builder_dense(infl_builder *builder, infl_node input, size_t unit
     infl_status checked = INFL_OK;
     if (units == 0)
         checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_dense: units is 0; a layer needs at least one");
-    else if ((int)initialiser < 0 || initialiser > INFL_INIT_TRUNCATED_NORMAL)
+    else if ((int)initialiser < 0 || initialiser > INFL_INIT_TRUNCATED_NORMAL_2)
         checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_dense: initialiser %d does not exist", (int)initialiser);
     infl_layer_spec spec = {.kind = INFL_LAYER_DENSE, .inputs = {input, -1}, .units = units, .bias = bias != 0,
                             .initialiser = initialiser};
@@ -168,7 +169,7 @@ infl_node infl_builder_conv2d(infl_builder *builder, infl_node input, const infl
         checked = infl_read_options(&conv, sizeof conv, options, "infl_builder_conv2d", "options");
     if (checked == INFL_OK && conv.channels == 0)
         checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: channels is 0; a layer needs at least one");
-    if (checked == INFL_OK && ((int)conv.initialiser < 0 || conv.initialiser > INFL_INIT_TRUNCATED_NORMAL))
+    if (checked == INFL_OK && ((int)conv.initialiser < 0 || conv.initialiser > INFL_INIT_TRUNCATED_NORMAL_2))
         checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: initialiser %d does not exist", (int)conv.initialiser);
     infl_layer_spec spec = {.kind = INFL_LAYER_CONV2D, .inputs = {input, -1}, .units = conv.channels,
                             .window = window_of(conv.kernel, conv.stride, conv.padding), .groups = conv.groups,
@@ -205,6 +206,28 @@ infl_node infl_builder_global_average_pool(infl_builder *builder, infl_node inpu
         whole.kernel[1] = builder->layers[input].shape.width;
     }
     return append_pool(builder, input, &whole, INFL_LAYER_AVERAGE_POOL, "infl_builder_global_average_pool");
+}
+
+infl_node infl_builder_refuse(infl_builder *builder, infl_status status) {
+    infl_error_collect(&builder->error, status, 0);
+    return INFL_NODE_INVALID;
+}
+
+infl_status infl_builder_shape(const infl_builder *builder, infl_node node, size_t *channels, size_t *height,
+                               size_t *width) {
+    INFL_REQUIRE(builder);
+    INFL_TRY(infl_error_raise(&builder->error));
+    if (node < 0 || (size_t)node >= builder->n_layers)
+        return infl_fail(INFL_E_ARGUMENT, "%s: node %d does not exist; there are 0 to %zu", __func__, (int)node,
+                         builder->n_layers - 1);
+    infl_shape shape = builder->layers[node].shape;
+    if (channels != NULL)
+        *channels = shape.channels;
+    if (height != NULL)
+        *height = shape.height;
+    if (width != NULL)
+        *width = shape.width;
+    return INFL_OK;
 }
 
 /* The layers that `output` needs, renumbered, with what depends on the whole graph. */
@@ -312,7 +335,7 @@ static double draw(infl_initialiser initialiser, const infl_layer_tensor *tensor
         for (uint64_t attempt = 0;; attempt++) {
             value = infl_random_normal(seed, stream, index | attempt << 48);
             if (fabs(value) <= 2.0)
-                return sqrt(1.0 / in) * value;
+                return (initialiser == INFL_INIT_TRUNCATED_NORMAL_2 ? 2.0 : 1.0) * sqrt(1.0 / in) * value;
         }
     }
 }
@@ -539,7 +562,7 @@ static infl_status check_inputs(const infl_model *model, const infl_dataset *dat
 /* predict, jvp and vjp: all rows of a dataset through the model, without a loss; a result of `length` numbers. */
 static infl_status over_dataset(const infl_model *model, const infl_dataset *dataset, infl_chunk_work work,
                                 const double *input, size_t k, double *out, size_t length, const char *function) {
-    infl_chunks chunks = {.model = model, .dataset = dataset, .threads = 1};
+    infl_chunks chunks = {.model = model, .dataset = dataset, .threads = omp_get_max_threads()};
     infl_status status = INFL_OK;
     size_t n = infl_dataset_rows(dataset), *rows = NULL;
     double *result = NULL;

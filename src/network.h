@@ -222,6 +222,9 @@ typedef struct infl_engine {
                                double *value, double *gradient, double *hessian);
 } infl_engine;
 
+/* Makes the builder fail with the error just left, unless an earlier one sticks. */
+infl_node infl_builder_refuse(infl_builder *builder, infl_status status);
+
 /* The engine for this precision and the machine that runs this. */
 const infl_engine *infl_engine_select(infl_precision precision);
 

@@ -456,12 +456,36 @@ infl_status infl_objective_product_rows(infl_objective *objective, infl_curvatur
     return product_rows(objective, kind, rows, n_rows, vectors, k, out, __func__);
 }
 
-/* Of the given source rows; value and gradient may be NULL. The sums land in the objective's scratch first. */
+/* From sums over n rows to means, plus the decay: of the loss, and of the gradient in the objective's scratch, which goes
+ * to `gradient`. Each may be NULL. */
+static infl_status finish(infl_objective *objective, size_t n, double *loss, double *gradient) {
+    size_t p = objective->n_parameters;
+    const double *theta = objective->theta;
+    double *sums = objective->gradient, squares = 0.0, decay = objective->decay;
+    if (decay > 0)
+        INFL_TRY(objective->ops->get_parameters(objective->source, objective->theta));
+    if (loss != NULL) {
+        for (size_t i = 0; i < p && decay > 0; i++)
+            squares += objective->mask[i] ? theta[i] * theta[i] : 0.0;
+        *loss = *loss / (double)n + 0.5 * decay * squares;
+    }
+    if (gradient != NULL) {
+#pragma omp parallel for num_threads(objective->threads) if (p >= LARGE)
+        for (size_t i = 0; i < p; i++)
+            sums[i] = sums[i] / (double)n + (decay > 0 && objective->mask[i] ? decay * theta[i] : 0.0);
+    }
+    if ((loss != NULL && !isfinite(*loss)) || (gradient != NULL && !all_finite(objective, sums, p)))
+        return infl_fail(INFL_E_NONFINITE, "the risk or its gradient is NaN or infinite; parameters are too large");
+    if (gradient != NULL)
+        copy(objective, gradient, sums, p);
+    return INFL_OK;
+}
+
+/* Of the given source rows; value and gradient may be NULL. */
 static infl_status evaluate(infl_objective *objective, const size_t *rows, size_t n, double *value, double *gradient,
                             const char *function) {
     const infl_source_ops *ops = objective->ops;
-    size_t p = objective->n_parameters;
-    double *sums = objective->gradient, *theta = objective->theta, *losses = NULL, loss = 0.0, squares = 0.0;
+    double *losses = NULL, loss = 0.0;
     infl_status status = INFL_OK;
     if (value != NULL) {
         losses = objective->losses;
@@ -469,34 +493,28 @@ static infl_status evaluate(infl_objective *objective, const size_t *rows, size_
             INFL_ALLOCATE(losses, n);
     }
     if (gradient != NULL)
-        status = ops->weighted_gradients(objective->source, rows, n, NULL, 1, sums, losses);
+        status = ops->weighted_gradients(objective->source, rows, n, NULL, 1, objective->gradient, losses);
     else if (value != NULL)
         status = ops->losses(objective->source, rows, n, losses);
-    if (status == INFL_OK && objective->decay > 0)
-        status = ops->get_parameters(objective->source, theta);
     for (size_t i = 0; status == INFL_OK && value != NULL && i < n; i++)
         loss += losses[i];
     if (losses != objective->losses)
         infl_release(losses);
-    if (status != INFL_OK)
-        return infl_in_name_of(function, status);
-
-    for (size_t i = 0; i < p && objective->decay > 0; i++) {
-        double decayed = objective->mask[i] ? theta[i] : 0.0;
-        squares += decayed * decayed;
-    }
-#pragma omp parallel for num_threads(objective->threads) if (p >= LARGE)
-    for (size_t i = 0; i < p; i++)
-        sums[i] = sums[i] / (double)n + (objective->decay > 0 && objective->mask[i] ? objective->decay * theta[i] : 0.0);
-    loss = loss / (double)n + 0.5 * objective->decay * squares;
-    if (!isfinite(loss) || (gradient != NULL && !all_finite(objective, sums, p)))
-        return infl_fail(INFL_E_NONFINITE, "%s: the risk or its gradient is NaN or infinite; parameters are too large",
-                         function);
-    if (gradient != NULL)
-        copy(objective, gradient, sums, p);
-    if (value != NULL)
+    if (status == INFL_OK)
+        status = finish(objective, n, value == NULL ? NULL : &loss, gradient);
+    if (status == INFL_OK && value != NULL)
         *value = loss;
-    return INFL_OK;
+    return infl_in_name_of(function, status);
+}
+
+infl_status infl_objective_training_gradient(infl_objective *objective, const size_t *rows, size_t n, uint64_t seed,
+                                             uint64_t step, double *gradient) {
+    const size_t *mapped;
+    INFL_TRY(source_rows(objective, rows, n, &mapped));
+    infl_status status =
+        objective->ops->training_gradient(objective->source, mapped, n, seed, step, objective->gradient);
+    release_rows(objective, mapped);
+    return status != INFL_OK ? status : finish(objective, n, NULL, gradient);
 }
 
 infl_status infl_objective_evaluate(infl_objective *objective, double *value, double *gradient) {

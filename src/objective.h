@@ -80,6 +80,10 @@ static inline infl_status infl_objective_set_state(infl_objective *objective, co
 infl_status infl_objective_check_rows(const infl_objective *objective, const size_t *rows, size_t n_rows, size_t *n,
                                       const char *function);
 
+/* ∇R of the given rows (NULL: all n) as training sees them: where ops->training_rows is not 0. */
+infl_status infl_objective_training_gradient(infl_objective *objective, const size_t *rows, size_t n, uint64_t seed,
+                                             uint64_t step, double *gradient);
+
 /* 0 → what OpenMP offers; negative → INFL_E_ARGUMENT. */
 infl_status infl_resolve_threads(int asked, int *threads, const char *function);
 

@@ -86,22 +86,6 @@ static void begin_epoch(training *t) {
     t->taken = 0;
 }
 
-/* ∇R of the given rows (NULL: all) as training sees them. */
-static infl_status evaluate_in_training(training *t, const size_t *rows, size_t n, size_t step) {
-    infl_objective *objective = t->objective;
-    for (size_t i = 0; rows != NULL && i < n; i++)
-        objective->batch[i] = objective->rows[rows[i]];
-    INFL_TRY(objective->ops->training_gradient(objective->source, rows == NULL ? objective->rows : objective->batch, n,
-                                               t->options.seed, step, t->gradient));
-    INFL_TRY(objective->ops->get_parameters(objective->source, objective->theta));
-    for (size_t i = 0; i < t->p; i++)
-        t->gradient[i] = t->gradient[i] / (double)n +
-                         (objective->mask[i] ? objective->decay * objective->theta[i] : 0.0);
-    if (!infl_all_finite(t->gradient, t->p))
-        return infl_fail(INFL_E_NONFINITE, "the gradient is NaN or infinite; parameters are too large");
-    return INFL_OK;
-}
-
 /* The gradient of a step: over all rows, or over the next batch. */
 static infl_status evaluate_step(training *t, size_t step) {
     const size_t *rows = NULL;
@@ -115,7 +99,7 @@ static infl_status evaluate_step(training *t, size_t step) {
         t->taken += size;
     }
     if (t->least > 0)
-        return evaluate_in_training(t, rows, size, step);
+        return infl_objective_training_gradient(t->objective, rows, size, t->options.seed, step, t->gradient);
     return rows == NULL ? infl_objective_evaluate(t->objective, NULL, t->gradient)
                         : infl_objective_evaluate_rows(t->objective, rows, size, NULL, t->gradient);
 }
@@ -169,7 +153,8 @@ static infl_status run(training *t, infl_train_result *result) {
     const infl_train_options *o = &t->options;
     double powers[2] = {1.0, 1.0}; /* β₁ᵗ, β₂ᵗ */
     double rate = o->learning_rate, value = 0.0;
-    size_t step = 0, milestone = 0, report_every = o->steps < 100 ? 1 : o->steps / 100;
+    size_t step = 0, milestone = 0;
+    size_t report_every = o->report_every > 0 ? o->report_every : o->steps < 100 ? 1 : o->steps / 100;
     infl_status status;
     for (; step < o->steps; step++) {
         int look = o->gradient_tolerance > 0.0 && step % o->check_every == 0;

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "error.h"
+#include "network.h"
 
 /* A graph that grows by one of the networks; options with the network's own defaults filled in. */
 typedef struct zoo {
@@ -59,7 +60,7 @@ static infl_node convolution(const zoo *z, infl_node x, size_t channels, size_t 
     infl_conv2d conv = INFL_CONV2D_INIT;
     conv.channels = channels;
     conv.bias = !(is_resnet(z->network) && z->options.batch_norm);
-    conv.initialiser = z->network == INFL_ZOO_KL_CNN ? INFL_INIT_TRUNCATED_NORMAL : INFL_INIT_HE;
+    conv.initialiser = z->network == INFL_ZOO_KL_CNN ? INFL_INIT_TRUNCATED_NORMAL_2 : INFL_INIT_HE;
     for (int axis = 0; axis < 2; axis++) {
         conv.kernel[axis] = kernel;
         conv.stride[axis] = stride;
@@ -157,17 +158,14 @@ infl_node infl_builder_zoo(infl_builder *builder, infl_node input, infl_zoo_netw
                            const infl_zoo_options *options) {
     zoo z;
     if (builder == NULL) {
-        infl_fail(INFL_E_ARGUMENT, "infl_builder_zoo: builder is NULL");
+        infl_fail(INFL_E_ARGUMENT, "%s: builder is NULL", __func__);
         return INFL_NODE_INVALID;
     }
-    if (read_options(&z, builder, network, options, "infl_builder_zoo") == INFL_OK)
-        return append(&z, input);
-    /* a builder is made to fail by appending what cannot be; the sentence about the options is worth more */
-    infl_error_slot error = INFL_ERROR_SLOT_INIT;
-    infl_error_collect(&error, INFL_E_ARGUMENT, 0);
-    infl_builder_activation(builder, INFL_NODE_INVALID, INFL_IDENTITY);
-    infl_error_raise(&error);
-    return INFL_NODE_INVALID;
+    infl_status status = read_options(&z, builder, network, options, __func__);
+    if (status == INFL_OK)
+        status = infl_in_name_of(__func__, infl_builder_shape(builder, input, &z.options.channels, &z.options.height,
+                                                              &z.options.width));
+    return status == INFL_OK ? append(&z, input) : infl_builder_refuse(builder, status);
 }
 
 infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, const infl_zoo_options *options,

@@ -87,6 +87,7 @@ START_TEST(test_initialisers) {
         {INFL_INIT_HE, 2.0 / FAN_IN, 3.0, INFINITY},
         {INFL_INIT_LECUN, 1.0 / FAN_IN, 3.0, INFINITY},
         {INFL_INIT_TRUNCATED_NORMAL, cut_variance / FAN_IN, 2.3655, 2.0 / sqrt(FAN_IN)},
+        {INFL_INIT_TRUNCATED_NORMAL_2, 4.0 * cut_variance / FAN_IN, 2.3655, 4.0 / sqrt(FAN_IN)},
     };
     double *theta = malloc((N + FAN_OUT) * sizeof *theta);
     for (int precision = INFL_F32; precision <= INFL_F64; precision++) {
@@ -408,7 +409,7 @@ START_TEST(test_mlp) {
     assert_fails(INFL_E_ARGUMENT, infl_model_create_mlp(&model, f64, 0, units, 3, INFL_TANH, INFL_INIT_HE, 1));
     assert_fails(INFL_E_ARGUMENT, infl_model_create_mlp(&model, f64, 3, empty, 3, INFL_TANH, INFL_INIT_HE, 1));
     infl_activation no_activation = (infl_activation)INFL_N_ACTIVATIONS;
-    infl_initialiser no_initialiser = (infl_initialiser)4;
+    infl_initialiser no_initialiser = (infl_initialiser)(INFL_INIT_TRUNCATED_NORMAL_2 + 1);
     infl_precision no_precision = (infl_precision)2;
     assert_fails(INFL_E_ARGUMENT, infl_model_create_mlp(&model, f64, 3, units, 3, no_activation, INFL_INIT_HE, 1));
     assert_fails(INFL_E_ARGUMENT, infl_model_create_mlp(&model, f64, 3, units, 3, INFL_TANH, no_initialiser, 1));
@@ -452,7 +453,7 @@ static infl_node negative_node(infl_builder *builder, infl_node dense4) {
     return infl_builder_dense(builder, -dense4 - 7, 3, 1, INFL_INIT_HE);
 }
 static infl_node no_such_initialiser(infl_builder *builder, infl_node dense4) {
-    return infl_builder_dense(builder, dense4, 3, 1, (infl_initialiser)4);
+    return infl_builder_dense(builder, dense4, 3, 1, (infl_initialiser)(INFL_INIT_TRUNCATED_NORMAL_2 + 1));
 }
 static infl_node activation_of_nothing(infl_builder *builder, infl_node dense4) {
     return infl_builder_activation(builder, dense4 + 100, INFL_TANH);
@@ -679,10 +680,35 @@ START_TEST(test_accuracy) {
 }
 END_TEST
 
+/* What a node gives; after an error that sticks, that error. */
+START_TEST(test_shapes) {
+    infl_builder *builder = NULL;
+    size_t channels = 7, height = 7, width = 7;
+    infl_conv2d conv = INFL_CONV2D_INIT;
+    conv.channels = 5;
+    conv.kernel[0] = 3;
+    conv.stride[1] = 2;
+    assert_ok(infl_builder_create_image(&builder, 2, 9, 8));
+    infl_node node = infl_builder_conv2d(builder, INFL_NODE_INPUT, &conv);
+    assert_ok(infl_builder_shape(builder, INFL_NODE_INPUT, &channels, NULL, &width));
+    ck_assert(channels == 2 && height == 7 && width == 8);
+    assert_ok(infl_builder_shape(builder, node, &channels, &height, &width));
+    ck_assert(channels == 5 && height == 7 && width == 4);
+    assert_fails(INFL_E_ARGUMENT, infl_builder_shape(builder, node + 1, &channels, &height, &width));
+    assert_fails(INFL_E_ARGUMENT, infl_builder_shape(NULL, node, &channels, &height, &width));
+    infl_builder_dense(builder, node, 0, 1, INFL_INIT_HE);
+    ck_assert_int_eq(infl_builder_shape(builder, node, &channels, &height, &width), INFL_E_ARGUMENT);
+    ck_assert_msg(strstr(infl_last_error(), "units is 0") != NULL, "%s", infl_last_error());
+    ck_assert(channels == 5 && height == 7 && width == 4);
+    infl_builder_destroy(builder);
+}
+END_TEST
+
 Suite *model_suite(void) {
     Suite *suite = suite_create("model");
+    add_case(suite, "model/shapes", test_shapes, 1);
     add_case(suite, "model/tensors", test_tensors, 1);
-    add_case(suite, "model/initialisers", test_initialisers, 4);
+    add_case(suite, "model/initialisers", test_initialisers, 5);
     add_case(suite, "model/seeds", test_seeds, 1);
     add_case(suite, "model/clone", test_clone, 1);
     add_case(suite, "model/jacobian", test_jacobian, INFL_N_ACTIVATIONS);

@@ -336,6 +336,11 @@ START_TEST(progress_and_cancelling) {
         assert_ok(infl_objective_get_parameters(objective, found));
         ck_assert_mem_eq(found, start, sizeof start);
     }
+    o.report_every = 500; /* after 500, 1,000 and at the end */
+    r = (record){0};
+    assert_ok(infl_train(objective, &o, NULL));
+    ck_assert_uint_eq(r.n_calls, 3);
+    assert_ok(infl_objective_set_parameters(objective, start));
     infl_polish_options polish = INFL_POLISH_OPTIONS_INIT;
     polish.progress = count_progress;
     polish.progress_context = &r;
