@@ -180,7 +180,7 @@ $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
-.PHONY: check run-tests oracle headercheck readmecheck symbolcheck check-sanitize check-valgrind
+.PHONY: check run-tests oracle real-data headercheck readmecheck symbolcheck check-sanitize check-valgrind
 check: all headercheck symbolcheck readmecheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 	$(TEST_PROGRAM) $(TEST)
 
@@ -203,6 +203,9 @@ readmecheck: examples ## the listing of the README is a program that runs
 
 symbolcheck: $(SHARED) $(STATIC) ## what the libraries export and use
 	scripts/check-symbols include/influence.h $(SHARED) $(STATIC)
+
+real-data: examples ## train LeNet-5 on MNIST and ResNet18 on CIFAR-10 under INFLUENCE_DATA (some minutes)
+	scripts/check-real-data $(BUILD)/examples/train $(BUILD)/real-data
 
 check-sanitize: ## the tests under the address and undefined behaviour sanitizers
 	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 CK_FORK=no $(MAKE) --no-print-directory run-tests \

@@ -15,29 +15,25 @@
 /* Independent partial sums: enough for two vector registers of any width up to 512 bits, in an order that is fixed. */
 #define LANES 16
 
-#define DEFINE_GEMM(name, real, bli_gemm_ex)                                                                           \
-    void name(size_t m, size_t n, size_t k, real alpha, const real *a, size_t a_row, size_t a_column, const real *b,   \
-              size_t b_row, size_t b_column, real beta, real *c, size_t c_row, size_t c_column) {                      \
-        if (m == 0 || n == 0)                                                                                          \
-            return;                                                                                                    \
-        if (k == 0) { /* BLIS refuses the zero strides that empty operands often have */                               \
-            for (size_t i = 0; i < m; i++)                                                                             \
-                for (size_t j = 0; j < n; j++) {                                                                       \
-                    real *element = &c[i * c_row + j * c_column];                                                      \
-                    *element = beta == 0 ? 0 : beta * *element;                                                        \
-                }                                                                                                      \
-            return;                                                                                                    \
-        }                                                                                                              \
-        rntm_t one_thread;                                                                                             \
-        bli_rntm_init(&one_thread);                                                                                    \
-        bli_rntm_set_num_threads(1, &one_thread);                                                                      \
-        bli_gemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, (dim_t)m, (dim_t)n, (dim_t)k, &alpha, (real *)a,             \
-                    (inc_t)a_row, (inc_t)a_column, (real *)b, (inc_t)b_row, (inc_t)b_column, &beta, c, (inc_t)c_row,   \
-                    (inc_t)c_column, NULL, &one_thread);                                                               \
+void infl_gemm(size_t m, size_t n, size_t k, double alpha, const double *a, size_t a_row, size_t a_column,
+               const double *b, size_t b_row, size_t b_column, double beta, double *c, size_t c_row, size_t c_column) {
+    if (m == 0 || n == 0)
+        return;
+    if (k == 0) { /* BLIS refuses the zero strides that empty operands often have */
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < n; j++) {
+                double *element = &c[i * c_row + j * c_column];
+                *element = beta == 0 ? 0 : beta * *element;
+            }
+        return;
     }
-
-DEFINE_GEMM(infl_gemm_f32, float, bli_sgemm_ex)
-DEFINE_GEMM(infl_gemm_f64, double, bli_dgemm_ex)
+    rntm_t one_thread;
+    bli_rntm_init(&one_thread);
+    bli_rntm_set_num_threads(1, &one_thread);
+    bli_dgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, (dim_t)m, (dim_t)n, (dim_t)k, &alpha, (double *)a, (inc_t)a_row,
+                 (inc_t)a_column, (double *)b, (inc_t)b_row, (inc_t)b_column, &beta, c, (inc_t)c_row, (inc_t)c_column,
+                 NULL, &one_thread);
+}
 
 double infl_dot(const double *x, const double *y, size_t n) {
     double partial[LANES] = {0};

@@ -10,11 +10,8 @@
 #include "error.h"
 
 /* C ← αAB + βC with A m×k, B k×n, C m×n of any row and column strides (so transposes are strides). */
-void infl_gemm_f32(size_t m, size_t n, size_t k, float alpha, const float *a, size_t a_row, size_t a_column,
-                   const float *b, size_t b_row, size_t b_column, float beta, float *c, size_t c_row, size_t c_column);
-void infl_gemm_f64(size_t m, size_t n, size_t k, double alpha, const double *a, size_t a_row, size_t a_column,
-                   const double *b, size_t b_row, size_t b_column, double beta, double *c, size_t c_row,
-                   size_t c_column);
+void infl_gemm(size_t m, size_t n, size_t k, double alpha, const double *a, size_t a_row, size_t a_column,
+               const double *b, size_t b_row, size_t b_column, double beta, double *c, size_t c_row, size_t c_column);
 
 /* Sums over one vector, in a fixed order. */
 double infl_dot(const double *x, const double *y, size_t n);

@@ -64,14 +64,14 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     size_t p = inverse->curvature->p;
     double *coefficients;
     INFL_ALLOCATE_MATRIX(coefficients, k, p);
-    infl_gemm_f64(k, p, p, 1, right_sides, p, 1, self->vectors, 1, p, 0, coefficients, p, 1);
+    infl_gemm(k, p, p, 1, right_sides, p, 1, self->vectors, 1, p, 0, coefficients, p, 1);
     for (size_t j = 0; j < k; j++) {
         for (size_t i = 0; i < p; i++)
             coefficients[j * p + i] *= self->reciprocal[i];
         reports[j].lambda_min = self->values[0];
         reports[j].lambda_max = self->values[p - 1];
     }
-    infl_gemm_f64(k, p, p, 1, coefficients, p, 1, self->vectors, p, 1, 0, solutions, p, 1);
+    infl_gemm(k, p, p, 1, coefficients, p, 1, self->vectors, p, 1, 0, solutions, p, 1);
     infl_release(coefficients);
     return INFL_OK;
 }

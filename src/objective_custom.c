@@ -91,7 +91,7 @@ typedef struct row_sums {
 } row_sums;
 
 static void take_products(const row_sums *sums, const double *gradients, size_t at, size_t n) {
-    infl_gemm_f64(n, sums->k, sums->p, 1.0, gradients, sums->p, 1, sums->input, 1, sums->p, 0.0,
+    infl_gemm(n, sums->k, sums->p, 1.0, gradients, sums->p, 1, sums->input, 1, sums->p, 0.0,
                   sums->out + at * sums->k, sums->k, 1);
 }
 

@@ -1,7 +1,11 @@
-/* Convolution and pooling: values against naive loops over random shapes, derivatives against differences. */
+/*
+ * Networks on images as a whole: derivatives against differences, layers that share their input, the same bits however the
+ * work is cut up. (What a single layer computes: test_products.c.)
+ */
 #include <math.h>
 #include <stdlib.h>
 
+#include "network.h"
 #include "reference.h"
 #include "suites.h"
 
@@ -32,144 +36,6 @@ static infl_dataset *random_images(size_t n, size_t width, size_t classes, size_
     free(labels);
     return dataset;
 }
-
-typedef struct window_case {
-    size_t channels, height, width, units, kernel[2], stride[2], padding[2], groups;
-} window_case;
-
-static const window_case cases[] = {
-    {1, 1, 1, 1, {1, 1}, {1, 1}, {0, 0}, 1}, {3, 7, 5, 4, {3, 3}, {1, 1}, {1, 1}, 1},
-    {2, 6, 9, 9, {3, 2}, {2, 3}, {1, 0}, 1}, {6, 5, 5, 4, {1, 1}, {1, 1}, {0, 0}, 2},
-    {4, 8, 6, 6, {5, 3}, {1, 2}, {2, 1}, 2}, {5, 4, 4, 5, {2, 4}, {2, 1}, {0, 2}, 5},
-    {8, 9, 9, 17, {3, 3}, {2, 2}, {0, 0}, 1}, {2, 3, 3, 3, {7, 7}, {1, 1}, {3, 3}, 1},
-};
-enum { N_CASES = sizeof cases / sizeof cases[0] };
-
-static size_t extent(size_t in, size_t kernel, size_t stride, size_t padding) {
-    return (in + 2 * padding - kernel) / stride + 1;
-}
-
-/* The pixel of a padded image, by the definition; 0 outside. */
-static double pixel(const window_case *c, const double *x, size_t channel, size_t row, size_t column) {
-    if (row < c->padding[0] || column < c->padding[1] || row - c->padding[0] >= c->height ||
-        column - c->padding[1] >= c->width)
-        return 0.0;
-    return x[(channel * c->height + row - c->padding[0]) * c->width + column - c->padding[1]];
-}
-
-static infl_conv2d conv_of(const window_case *c) {
-    infl_conv2d conv = INFL_CONV2D_INIT;
-    conv.channels = c->units;
-    conv.groups = c->groups;
-    memcpy(conv.kernel, c->kernel, sizeof conv.kernel);
-    memcpy(conv.stride, c->stride, sizeof conv.stride);
-    memcpy(conv.padding, c->padding, sizeof conv.padding);
-    return conv;
-}
-
-START_TEST(test_convolution) {
-    const window_case *c = &cases[_i];
-    enum { N = 19 };
-    size_t in = c->channels * c->height * c->width, per_group = c->channels / c->groups, taps = c->kernel[0] * c->kernel[1];
-    size_t rows = extent(c->height, c->kernel[0], c->stride[0], c->padding[0]);
-    size_t columns = extent(c->width, c->kernel[1], c->stride[1], c->padding[1]), out = c->units * rows * columns;
-    infl_conv2d conv = conv_of(c);
-    infl_builder *builder = NULL;
-    infl_model *model = NULL;
-    assert_ok(infl_builder_create_image(&builder, c->channels, c->height, c->width));
-    infl_node node = infl_builder_conv2d(builder, INFL_NODE_INPUT, &conv);
-    assert_ok(infl_model_create(&model, builder, node, INFL_F64, 3));
-    size_t p = infl_model_parameters(model);
-    ck_assert_uint_eq(p, c->units * per_group * taps + c->units);
-    ck_assert_uint_eq(infl_model_outputs(model), out);
-    double *theta = malloc(p * sizeof *theta), *expected = malloc(N * out * sizeof *expected);
-    double *got = malloc(N * out * sizeof *got), *x = malloc(in * sizeof *x);
-    for (size_t i = 0; i < p; i++)
-        theta[i] = noise(7, i);
-    assert_ok(infl_model_set_parameters(model, theta));
-    infl_dataset *dataset = random_images(N, in, 2, 11);
-    for (size_t b = 0; b < N; b++) {
-        assert_ok(infl_dataset_get(dataset, b, x, NULL));
-        for (size_t o = 0; o < out; o++) {
-            size_t unit = o / (rows * columns), i = o / columns % rows, j = o % columns;
-            size_t group = unit / (c->units / c->groups);
-            double sum = theta[c->units * per_group * taps + unit];
-            for (size_t k = 0; k < per_group; k++)
-                for (size_t u = 0; u < c->kernel[0]; u++)
-                    for (size_t v = 0; v < c->kernel[1]; v++)
-                        sum += theta[((unit * per_group + k) * c->kernel[0] + u) * c->kernel[1] + v] *
-                               pixel(c, x, group * per_group + k, i * c->stride[0] + u, j * c->stride[1] + v);
-            expected[b * out + o] = sum;
-        }
-    }
-    assert_ok(infl_model_predict(model, dataset, got));
-    /* sums of at most 99 products of numbers below 1 */
-    for (size_t i = 0; i < N * out; i++)
-        ck_assert_msg(fabs(got[i] - expected[i]) <= 99 * 1.2e-16 * 99, "output %zu: %.17g, not %.17g", i, got[i],
-                      expected[i]);
-    infl_dataset_destroy(dataset);
-    infl_model_destroy(model);
-    infl_builder_destroy(builder);
-    free(theta);
-    free(expected);
-    free(got);
-    free(x);
-}
-END_TEST
-
-/* Both pools of the cases whose padding a pool may have, behind a 1×1 convolution that is the identity. */
-START_TEST(test_pools) {
-    const window_case *c = &cases[_i];
-    enum { N = 5 };
-    if (c->padding[0] > c->kernel[0] / 2 || c->padding[1] > c->kernel[1] / 2)
-        return;
-    size_t in = c->channels * c->height * c->width, rows = extent(c->height, c->kernel[0], c->stride[0], c->padding[0]);
-    size_t columns = extent(c->width, c->kernel[1], c->stride[1], c->padding[1]), out = c->channels * rows * columns;
-    infl_dataset *dataset = random_images(N, in, 2, 12);
-    double *got = malloc(N * out * sizeof *got), *x = malloc(in * sizeof *x);
-    for (int largest = 0; largest < 2; largest++) {
-        infl_conv2d identity = INFL_CONV2D_INIT;
-        identity.channels = identity.groups = c->channels;
-        identity.bias = 0;
-        infl_pool2d pool = INFL_POOL2D_INIT;
-        memcpy(pool.kernel, c->kernel, sizeof pool.kernel);
-        memcpy(pool.stride, c->stride, sizeof pool.stride);
-        memcpy(pool.padding, c->padding, sizeof pool.padding);
-        infl_builder *builder = NULL;
-        infl_model *model = NULL;
-        assert_ok(infl_builder_create_image(&builder, c->channels, c->height, c->width));
-        infl_node node = infl_builder_conv2d(builder, INFL_NODE_INPUT, &identity);
-        node = (largest ? infl_builder_max_pool2d : infl_builder_average_pool2d)(builder, node, &pool);
-        assert_ok(infl_model_create(&model, builder, node, INFL_F64, 3));
-        double ones[8];
-        for (size_t i = 0; i < c->channels; i++)
-            ones[i] = 1.0;
-        assert_ok(infl_model_set_parameters(model, ones));
-        assert_ok(infl_model_predict(model, dataset, got));
-        for (size_t b = 0; b < N; b++) {
-            assert_ok(infl_dataset_get(dataset, b, x, NULL));
-            for (size_t o = 0; o < out; o++) {
-                size_t channel = o / (rows * columns), i = o / columns % rows, j = o % columns;
-                double best = -INFINITY, sum = 0.0;
-                for (size_t u = 0; u < c->kernel[0]; u++)
-                    for (size_t v = 0; v < c->kernel[1]; v++) {
-                        double value = pixel(c, x, channel, i * c->stride[0] + u, j * c->stride[1] + v);
-                        sum += value;
-                        if (value != 0.0) /* padding; no pixel is exactly 0 */
-                            best = fmax(best, value);
-                    }
-                double expected = largest ? best : sum / (double)(c->kernel[0] * c->kernel[1]);
-                ck_assert_double_le(fabs(got[b * out + o] - expected), largest ? 0.0 : 49 * 1.2e-16);
-            }
-        }
-        infl_model_destroy(model);
-        infl_builder_destroy(builder);
-    }
-    infl_dataset_destroy(dataset);
-    free(got);
-    free(x);
-}
-END_TEST
 
 /* Networks whose every layer has another one above and below it. */
 static infl_model *network(int which, infl_precision precision) {
@@ -211,11 +77,11 @@ static infl_model *network(int which, infl_precision precision) {
 
 enum { N_NETWORKS = 3 };
 
-static infl_objective *objective_of(infl_model *model, const infl_dataset *dataset, int threads) {
+static infl_objective *objective_of(infl_model *model, const infl_dataset *dataset, int threads, double decay) {
     infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
     infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
     infl_objective *objective = NULL;
-    options.decay = 0.01;
+    options.decay = decay;
     options.threads = threads;
     assert_ok(infl_objective_create(&objective, model, &loss, dataset, &options));
     return objective;
@@ -288,7 +154,7 @@ START_TEST(test_derivatives) {
     enum { K = 3 };
     infl_dataset *dataset = random_images(N_ROWS, 2 * 7 * 6, 3, 21);
     infl_model *model = network(_i, INFL_F64);
-    infl_objective *objective = objective_of(model, dataset, 1);
+    infl_objective *objective = objective_of(model, dataset, 1, 0.01);
     size_t p = infl_objective_parameters(objective);
     double *theta = malloc(p * sizeof *theta), *g = malloc(p * sizeof *g), *plus = malloc(p * sizeof *plus);
     double *minus = malloc(p * sizeof *minus), *v = malloc(K * p * sizeof *v), *hv = malloc(K * p * sizeof *hv);
@@ -346,8 +212,8 @@ START_TEST(test_rows_of_images) {
     enum { N = 150, K = 2 };
     infl_dataset *dataset = random_images(N, 2 * 7 * 6, 3, 22);
     infl_model *model = network(_i, INFL_F64), *single = network(_i, INFL_F32);
-    infl_objective *objective = objective_of(model, dataset, 1), *f32 = objective_of(single, dataset, 1);
-    infl_objective *threads = objective_of(model, dataset, 5);
+    infl_objective *objective = objective_of(model, dataset, 1, 0.01), *f32 = objective_of(single, dataset, 1, 0.01);
+    infl_objective *threads = objective_of(model, dataset, 5, 0.01);
     size_t p = infl_objective_parameters(objective);
     double *rows = malloc(N * p * sizeof *rows), *v = malloc(K * p * sizeof *v), *products = malloc(N * K * sizeof *v);
     double *weights = malloc(K * N * sizeof *weights), *sums = malloc(K * p * sizeof *sums);
@@ -394,6 +260,268 @@ START_TEST(test_rows_of_images) {
     free(sums);
     free(a);
     free(b);
+}
+END_TEST
+
+/*
+ * A layer whose input has another user behind it adds its cotangent to what that one has left there. Its twin has nothing
+ * to add to: what is shared stands there twice, with the same numbers, and the sum of both gradients is the one looked for.
+ */
+enum {
+    DENSE_LAYER = INFL_N_ACTIVATIONS, /* those below are the activations */
+    CONVOLUTION,
+    SUM,
+    MAX_POOL,
+    AVERAGE_POOL,
+    BATCH_NORM,
+    DROPOUT,
+    N_SHARING
+};
+
+static infl_node padded_convolution(infl_builder *builder, infl_node input) {
+    infl_conv2d conv = INFL_CONV2D_INIT;
+    conv.channels = 3;
+    conv.kernel[0] = conv.kernel[1] = 3;
+    conv.padding[0] = conv.padding[1] = 1;
+    return infl_builder_conv2d(builder, input, &conv);
+}
+
+static infl_node sharing_layer(infl_builder *builder, int which, infl_node a, infl_node b) {
+    infl_pool2d pool = INFL_POOL2D_INIT;
+    for (int axis = 0; axis < 2; axis++) {
+        pool.kernel[axis] = 3;
+        pool.stride[axis] = pool.padding[axis] = 1;
+    }
+    switch (which) {
+    case DENSE_LAYER:
+        return infl_builder_dense(builder, a, 5, 1, INFL_INIT_GLOROT);
+    case CONVOLUTION:
+        return padded_convolution(builder, a);
+    case SUM:
+        return infl_builder_add(builder, a, b);
+    case MAX_POOL:
+        return infl_builder_max_pool2d(builder, a, &pool);
+    case AVERAGE_POOL:
+        return infl_builder_average_pool2d(builder, a, &pool);
+    case BATCH_NORM:
+        return infl_builder_batch_norm(builder, a, NULL);
+    case DROPOUT:
+        return infl_builder_dropout(builder, a, 0.4);
+    default:
+        return infl_builder_activation(builder, a, (infl_activation)which);
+    }
+}
+
+/* own: parameters up to and including the layer. */
+static infl_model *sharing(int which, int twin, infl_precision precision, size_t *own) {
+    infl_builder *builder = NULL;
+    infl_model *model = NULL, *part = NULL;
+    assert_ok(infl_builder_create_image(&builder, 2, 4, 3));
+    infl_node a = padded_convolution(builder, INFL_NODE_INPUT);
+    infl_node b = which == SUM ? padded_convolution(builder, INFL_NODE_INPUT) : a;
+    infl_node node = sharing_layer(builder, which, a, b);
+    assert_ok(infl_model_create(&part, builder, node, precision, 1));
+    *own = infl_model_parameters(part);
+    if (twin) {
+        a = padded_convolution(builder, INFL_NODE_INPUT);
+        b = which == SUM ? padded_convolution(builder, INFL_NODE_INPUT) : a;
+    }
+    infl_node user = which == DENSE_LAYER ? infl_builder_dense(builder, a, 5, 1, INFL_INIT_GLOROT)
+                                          : padded_convolution(builder, a);
+    if (which == SUM)
+        user = infl_builder_add(builder, user, padded_convolution(builder, b));
+    node = infl_builder_dense(builder, infl_builder_add(builder, node, user), 3, 1, INFL_INIT_GLOROT);
+    assert_ok(infl_model_create(&model, builder, node, precision, 1));
+    infl_model_destroy(part);
+    infl_builder_destroy(builder);
+    return model;
+}
+
+/* Parameters of a model and of its twin, which has the first q again behind the first `own`. */
+typedef struct twins {
+    size_t p, q, own;
+} twins;
+
+static void spread(const twins *t, const double *of_model, double *of_twin) {
+    memcpy(of_twin, of_model, t->own * sizeof *of_twin);
+    memcpy(of_twin + t->own, of_model, t->q * sizeof *of_twin);
+    memcpy(of_twin + t->own + t->q, of_model + t->own, (t->p - t->own) * sizeof *of_twin);
+}
+
+static void gather(const twins *t, const double *of_twin, double *of_model) {
+    memcpy(of_model, of_twin, t->own * sizeof *of_model);
+    memcpy(of_model + t->own, of_twin + t->own + t->q, (t->p - t->own) * sizeof *of_model);
+    for (size_t i = 0; i < t->q; i++)
+        of_model[i] += of_twin[t->own + i];
+}
+
+START_TEST(test_sharing) {
+    enum { N = 19, VECTORS = 3 };
+    infl_dataset *dataset = random_images(N, 2 * 4 * 3, 3, 51);
+    for (int precision = INFL_F32; precision <= INFL_F64; precision++) {
+        twins t;
+        infl_model *models[2];
+        infl_objective *objectives[2];
+        for (int twin = 0; twin < 2; twin++) {
+            models[twin] = sharing(_i, twin, (infl_precision)precision, &t.own);
+            objectives[twin] = objective_of(models[twin], dataset, 1, 0.0);
+        }
+        t.p = infl_model_parameters(models[0]);
+        t.q = infl_model_parameters(models[1]) - t.p;
+        size_t both = t.p + t.q;
+        double *theta = malloc(t.p * sizeof *theta), *v = malloc(VECTORS * t.p * sizeof *v);
+        double *theta_twin = malloc(both * sizeof *v), *v_twin = malloc(VECTORS * both * sizeof *v);
+        double *got = malloc(VECTORS * t.p * sizeof *got), *expected = malloc(VECTORS * t.p * sizeof *got);
+        double *of_twin = malloc(VECTORS * both * sizeof *of_twin), *rows = malloc(N * t.p * sizeof *rows);
+        double *rows_twin = malloc(N * both * sizeof *rows), weights[VECTORS * N], state[2][6];
+        for (size_t i = 0; i < t.p; i++)
+            theta[i] = (float)(0.5 * noise(52, i));
+        for (size_t i = 0; i < VECTORS * t.p; i++)
+            v[i] = (float)noise(53, i);
+        for (size_t i = 0; i < VECTORS * N; i++)
+            weights[i] = noise(54, i);
+        spread(&t, theta, theta_twin);
+        for (size_t j = 0; j < VECTORS; j++)
+            spread(&t, v + j * t.p, v_twin + j * both);
+        assert_ok(infl_model_set_parameters(models[0], theta));
+        assert_ok(infl_model_set_parameters(models[1], theta_twin));
+        for (int twin = 0; _i == BATCH_NORM && twin < 2; twin++)
+            assert_ok(infl_model_set_state(models[twin], (double[]){0.3, -0.2, 0.1, 0.7, 1.5, 0.4}));
+        /* sums of a few hundred numbers of mixed signs, far from their magnitudes' worst case */
+        double tolerance = precision == INFL_F32 ? 1e-5 : 1e-14;
+
+        assert_ok(infl_objective_evaluate(objectives[0], NULL, got));
+        assert_ok(infl_objective_evaluate(objectives[1], NULL, of_twin));
+        gather(&t, of_twin, expected);
+        assert_close(got, expected, t.p, tolerance, "gradient");
+        for (int kind = INFL_HESSIAN; kind <= INFL_FISHER; kind++) {
+            assert_ok(infl_objective_product(objectives[0], (infl_curvature_kind)kind, v, VECTORS, got));
+            assert_ok(infl_objective_product(objectives[1], (infl_curvature_kind)kind, v_twin, VECTORS, of_twin));
+            for (size_t j = 0; j < VECTORS; j++) {
+                gather(&t, of_twin + j * both, expected);
+                assert_close(got + j * t.p, expected, t.p, tolerance, "curvature %d", kind);
+            }
+        }
+        assert_ok(infl_objective_weighted_gradients(objectives[0], NULL, 0, weights, VECTORS, got));
+        assert_ok(infl_objective_weighted_gradients(objectives[1], NULL, 0, weights, VECTORS, of_twin));
+        for (size_t j = 0; j < VECTORS; j++) {
+            gather(&t, of_twin + j * both, expected);
+            assert_close(got + j * t.p, expected, t.p, tolerance, "weighted gradients");
+        }
+        assert_ok(infl_objective_row_gradients(objectives[0], NULL, 0, rows));
+        assert_ok(infl_objective_row_gradients(objectives[1], NULL, 0, rows_twin));
+        for (size_t row = 0; row < N; row++) {
+            gather(&t, rows_twin + row * both, expected);
+            assert_close(rows + row * t.p, expected, t.p, tolerance, "row %zu", row);
+        }
+
+        /* A step of 1 in training, where batch normalisation and dropout are others. */
+        infl_train_options options = INFL_TRAIN_OPTIONS_INIT;
+        options.optimiser = INFL_SGD;
+        options.steps = 1;
+        options.learning_rate = 1.0;
+        for (int twin = 0; twin < 2; twin++) {
+            assert_ok(infl_train(objectives[twin], &options, NULL));
+            assert_ok(infl_model_get_parameters(models[twin], twin ? of_twin : got));
+            for (size_t i = 0; i < (twin ? both : t.p); i++)
+                (twin ? of_twin : got)[i] -= (twin ? theta_twin : theta)[i];
+            if (_i == BATCH_NORM)
+                assert_ok(infl_model_get_state(models[twin], state[twin]));
+        }
+        gather(&t, of_twin, expected);
+        /* the steps are as exact as θ, which is a few times as large */
+        assert_close(got, expected, t.p, 10 * tolerance, "step");
+        if (_i == BATCH_NORM)
+            assert_same_bits(state[0], state[1], 6, "state");
+        for (int twin = 0; twin < 2; twin++) {
+            infl_objective_destroy(objectives[twin]);
+            infl_model_destroy(models[twin]);
+        }
+        free(theta);
+        free(v);
+        free(theta_twin);
+        free(v_twin);
+        free(got);
+        free(expected);
+        free(of_twin);
+        free(rows);
+        free(rows_twin);
+    }
+    infl_dataset_destroy(dataset);
+}
+END_TEST
+
+/* Everything that sums over chunks or vectors, one result behind the other. */
+enum { N_CHUNKED = 70, CHUNKED_VECTORS = 5 };
+
+static void collect(infl_objective *objective, const double *v, double *out) {
+    const size_t p = infl_objective_parameters(objective), k = CHUNKED_VECTORS;
+    assert_ok(infl_objective_evaluate(objective, NULL, out));
+    out += p;
+    for (int again = 0; again < 2; again++, out += p) /* the second time by what is kept of the first */
+        assert_ok(infl_objective_product(objective, INFL_HESSIAN, v + (size_t)again * p, 1, out));
+    for (int kind = INFL_HESSIAN; kind <= INFL_FISHER; kind++, out += k * p)
+        assert_ok(infl_objective_product(objective, (infl_curvature_kind)kind, v, k, out));
+    assert_ok(infl_objective_product(objective, INFL_HESSIAN, v, 1, out));
+    out += p;
+    assert_ok(infl_objective_weighted_gradients(objective, NULL, 0, v, k, out));
+    out += k * p;
+    assert_ok(infl_objective_row_products(objective, NULL, 0, v, k, out));
+    assert_ok(infl_objective_row_norms(objective, NULL, 0, out + N_CHUNKED * k));
+}
+
+/* 70 rows in chunks of 32, 32 and 6. */
+START_TEST(test_same_bits) {
+    enum { N_WAYS = 9 };
+    static const struct {
+        int threads;
+        double budget; /* of what one product needs on one thread; 0: no limit */
+        int keep;
+    } ways[N_WAYS] = {{1, 0, 0}, {1, 0, 1}, {2, 0, 0}, {2, 0, 1}, {3, 0, 1},
+                      {1, 1.01, 1}, {3, 1.01, 0}, {2, 1.5, 1}, {3, 2.5, 1}};
+    infl_dataset *dataset = random_images(N_CHUNKED, 2 * 9 * 9, 3, 61);
+    infl_builder *builder = NULL;
+    infl_model *model = NULL;
+    infl_conv2d conv = INFL_CONV2D_INIT;
+    infl_pool2d pool = INFL_POOL2D_INIT;
+    assert_ok(infl_builder_create_image(&builder, 2, 9, 9));
+    conv.channels = 16;
+    conv.kernel[0] = conv.kernel[1] = 3;
+    conv.padding[0] = conv.padding[1] = 1;
+    infl_node node = infl_builder_activation(builder, infl_builder_conv2d(builder, INFL_NODE_INPUT, &conv), INFL_TANH);
+    infl_node pooled = infl_builder_max_pool2d(builder, node, &pool);
+    node = infl_builder_activation(builder, infl_builder_conv2d(builder, pooled, &conv), INFL_SOFTPLUS);
+    node = infl_builder_add(builder, infl_builder_batch_norm(builder, node, NULL), pooled);
+    node = infl_builder_dense(builder, infl_builder_average_pool2d(builder, node, &pool), 3, 1, INFL_INIT_GLOROT);
+    assert_ok(infl_model_create(&model, builder, node, _i == 0 ? INFL_F32 : INFL_F64, 9));
+    infl_builder_destroy(builder);
+    const size_t p = infl_model_parameters(model), k = CHUNKED_VECTORS, length = (4 + 4 * k) * p + N_CHUNKED * (k + 1);
+    double *v = malloc(k * p * sizeof *v), *expected = malloc(length * sizeof *v), *got = malloc(length * sizeof *got);
+    size_t least = 0;
+    for (size_t i = 0; i < k * p; i++)
+        v[i] = noise(62, i);
+    for (size_t way = 0; way < N_WAYS; way++) {
+        infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
+        infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
+        infl_objective *objective = NULL;
+        options.threads = ways[way].threads;
+        options.memory_budget = (size_t)(ways[way].budget * (double)least);
+        if (!ways[way].keep)
+            options.keep_budget = 0;
+        assert_ok(infl_objective_create(&objective, model, &loss, dataset, &options));
+        if (way == 0)
+            assert_ok(infl_objective_memory(objective, 1, &least));
+        collect(objective, v, way == 0 ? expected : got);
+        if (way > 0)
+            assert_same_bits(got, expected, length, "%d threads, budget ×%g, keep %d", ways[way].threads,
+                             ways[way].budget, ways[way].keep);
+        infl_objective_destroy(objective);
+    }
+    infl_model_destroy(model);
+    infl_dataset_destroy(dataset);
+    free(v);
+    free(expected);
+    free(got);
 }
 END_TEST
 
@@ -461,10 +589,10 @@ END_TEST
 
 Suite *images_suite(void) {
     Suite *suite = suite_create("images");
-    add_case(suite, "images/convolution", test_convolution, N_CASES);
-    add_case(suite, "images/pools", test_pools, N_CASES);
     add_case(suite, "images/derivatives", test_derivatives, N_NETWORKS);
     add_case(suite, "images/rows", test_rows_of_images, N_NETWORKS);
+    add_case(suite, "images/sharing", test_sharing, N_SHARING);
+    add_case(suite, "images/same-bits", test_same_bits, 2);
     add_case(suite, "images/koh-liang", test_koh_liang, 1);
     add_case(suite, "images/refused", test_refused_images, 1);
     return suite;
