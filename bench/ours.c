@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <blis.h>
 
@@ -257,8 +258,9 @@ static double image_work(const char *name) {
     if ((q = images(after("hvp_over_grad_", name))) != NULL) {
         vectors = noise(infl_objective_parameters(q->objective), 2);
         double alone = time_unit(gradient, q, vectors);
-        image_problem keeping = *q; /* the value pass, from one product to the next */
+        image_problem keeping = *q; /* the value pass, from the second product on */
         keeping.objective = objective_of(q, (size_t)2 << 30);
+        hessian_product(&keeping, vectors);
         seconds = time_unit(hessian_product, &keeping, vectors) / alone;
         infl_objective_destroy(keeping.objective);
     } else if ((q = images(after("grad_", name))) != NULL) {
@@ -304,7 +306,7 @@ static long resident(void) {
     if (file == NULL || fscanf(file, "%*s %ld", &pages) != 1)
         exit(1);
     fclose(file);
-    return pages * 4;
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 static int memory_of(const char *name) {

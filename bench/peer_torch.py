@@ -131,7 +131,7 @@ def row_products(name):
 def memory(name):
     """Kilobytes before one Hv, and the most since the process began."""
     product = hessian_product(name.removeprefix("mem_hvp_"))
-    before = 4 * int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    before = resource.getpagesize() // 1024 * int(pathlib.Path("/proc/self/statm").read_text().split()[1])
     product()
     return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -356,7 +356,7 @@ INFL_API infl_node infl_builder_batch_norm(infl_builder *builder, infl_node inpu
 /*
  * Dropout (Srivastava et al. 2014): in infl_train's steps each number is 0 with probability rate, and else divided by
  * 1 − rate; everywhere else y = x. 0 ≤ rate < 1. What is dropped of a row is decided by the training's seed, the step,
- * the row and the layer alone: leaving another row out changes nothing.
+ * the layer and the row's number in the objective's dataset alone: infl_objective_without another row changes nothing.
  */
 INFL_API infl_node infl_builder_dropout(infl_builder *builder, infl_node input, double rate);
 
@@ -399,7 +399,7 @@ typedef struct infl_tensor {
     size_t offset, length;
     size_t n_dims;
     size_t dims[4];
-    int is_weight;     /* 1: decayed under INFL_DECAY_WEIGHTS; 0: a bias */
+    int is_weight;     /* 1: decayed under INFL_DECAY_WEIGHTS; 0: a bias, or of batch normalisation */
 } infl_tensor;
 INFL_API size_t infl_model_tensors(const infl_model *model);
 INFL_API infl_status infl_model_tensor(const infl_model *model, size_t index, infl_tensor *out);
@@ -417,7 +417,7 @@ INFL_API infl_status infl_model_set_state(infl_model *model, const double *state
 INFL_API size_t infl_model_state_tensors(const infl_model *model);
 INFL_API infl_status infl_model_state_tensor(const infl_model *model, size_t index, infl_tensor *out);
 
-/* outputs: n×C raw network outputs (logits) for all n rows. */
+/* outputs: n×C raw network outputs (logits) for all n rows; like the functions below on as many threads as OpenMP offers. */
 INFL_API infl_status infl_model_predict(const infl_model *model, const infl_dataset *dataset, double *outputs);
 
 /*
@@ -465,8 +465,8 @@ typedef struct infl_zoo_options {
 
 /*
  * A network of the zoo. Convolutions and hidden dense layers are drawn by INFL_INIT_HE, the last layer by
- * INFL_INIT_LECUN; KL_CNN: INFL_INIT_TRUNCATED_NORMAL_2, the last INFL_INIT_TRUNCATED_NORMAL. INFL_E_ARGUMENT: an image too small for its strides and
- * pools (VGGs: under 32 pixels).
+ * INFL_INIT_LECUN; KL_CNN's by INFL_INIT_TRUNCATED_NORMAL_2, its last by INFL_INIT_TRUNCATED_NORMAL. INFL_E_ARGUMENT: an
+ * image too small for its strides and pools (VGGs: under 32 pixels).
  */
 INFL_API infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, const infl_zoo_options *options,
                                            infl_precision precision, uint64_t seed);
@@ -521,9 +521,9 @@ typedef struct infl_objective_options {
     int threads;                  /* 0: as many as OpenMP offers                                                   */
     size_t memory_budget;         /* bytes of workspace; 0: no limit. Smaller means fewer tangents at once and
                                      slower; never other bits for the same problem                                  */
-    size_t keep_budget;           /* bytes of it that may hold the value pass of curvature products from one to the
-                                     next, for as long as θ and the rows are the same (conjugate gradients): they then
-                                     cost 2 gradients instead of 8/3. Used where all rows fit in; 0: never           */
+    size_t keep_budget;           /* bytes of it that may hold the value pass of curvature products, from the second
+                                     over the same rows at the same θ on (conjugate gradients): the next ones then cost
+                                     2 gradients instead of 8/3. Used where all rows fit in; 0: never                */
 } infl_objective_options;
 #define INFL_OBJECTIVE_OPTIONS_INIT                                                                                    \
     {sizeof(infl_objective_options), 0.0, INFL_DECAY_ALL, 0, 0, (size_t)256 << 20}
@@ -577,7 +577,7 @@ INFL_API double infl_objective_decay(const infl_objective *objective);      /* �
 INFL_API infl_status infl_objective_get_parameters(const infl_objective *objective, double *theta);
 INFL_API infl_status infl_objective_set_parameters(infl_objective *objective, const double *theta);
 
-/* Bytes of workspace that products with k vectors at once take, under the objective's budget. */
+/* Bytes of workspace that products with k vectors at once take, under the objective's budget (training has its own). */
 INFL_API infl_status infl_objective_memory(const infl_objective *objective, size_t k, size_t *bytes);
 
 /* R(θ) and ∇R(θ) (p numbers), decay included. Either output may be NULL. */
@@ -600,7 +600,8 @@ INFL_API infl_status infl_objective_row_gradients(infl_objective *objective, con
 
 /*
  * The same a block of rows after another: gradients (n×p) of the n rows at the positions first .. first+n−1 of the given
- * ones, in order; valid during the call. A non-zero return ends the work with INFL_E_CANCELLED.
+ * ones, in order; valid during the call, which comes from the calling thread. It may use the objective, but not change θ.
+ * A non-zero return ends the work with INFL_E_CANCELLED.
  */
 typedef int (*infl_row_gradients_fn)(void *context, size_t first, size_t n, const double *gradients);
 

@@ -11,8 +11,9 @@ enum {
     TANGENTS_AT_ONCE = 8, /* measured best for small networks: more leave the cache, fewer share less */
     PRODUCTS_AT_ONCE = 64, /* vectors that a row's gradient is multiplied with */
 };
-/* Tangents in the engine's precision stay below this unless one block needs more. */
-static const size_t TANGENT_BYTES = (size_t)256 << 20;
+/* Tangents in the engine's precision stay below this unless one block needs more; where one is larger than the second,
+ * threads convert it layer by layer instead, each time that they come to the layer. */
+static const size_t TANGENT_BYTES = (size_t)256 << 20, LARGE_TANGENT_BYTES = (size_t)16 << 20;
 
 /*
  * A function of the network alone, so that sums over rows are grouped in one way only: as many rows as keep the largest
@@ -36,21 +37,6 @@ static int has_tangents(infl_chunk_work work) {
 }
 
 static int is_curvature(infl_chunk_work work) { return work >= INFL_WORK_HESSIAN; }
-
-/* How a job is cut up, and the memory it takes: workspaces, tangents, turns. */
-typedef struct schedule {
-    size_t chunk_rows, n_chunks;
-    size_t block, blocks; /* vectors in one pass */
-    size_t slab;          /* vectors whose tangents are converted at the same time */
-    size_t threads;
-    infl_pass pass;
-    int keep;             /* values of all chunks for the next run */
-    size_t kept;          /* bytes of a chunk's values, where they lie apart from the workspace */
-    size_t workspace;     /* bytes of a thread */
-    size_t tangent;       /* bytes for one vector; 0 where the input itself serves */
-    size_t turns;         /* bytes */
-    size_t bytes;
-} schedule;
 
 static infl_pass pass_of(const infl_chunk_job *job, size_t rows, size_t block, int keep) {
     infl_pass pass = {.rows = rows, .values = 1, .keep = keep};
@@ -97,103 +83,127 @@ static infl_status plan_pass(infl_chunks *chunks, const infl_pass *pass, size_t 
     return INFL_OK;
 }
 
-/* Whether all chunks' values are kept, in what would then be so many bytes. */
-static int keeps_all(const infl_chunks *chunks, const infl_chunk_job *job, const schedule *s, size_t kept) {
-    return is_curvature(job->work) && s->blocks == 1 && kept <= chunks->keep_budget / s->n_chunks;
+/* The plan and the bytes of a schedule's pass, and whether they are within the limit with one thread. */
+static infl_status plan_block(infl_chunks *chunks, const infl_chunk_job *job, infl_schedule *s, size_t limit, int *fits) {
+    const infl_network *network = &chunks->model->network;
+    s->pass = pass_of(job, s->chunk_rows, s->block, is_curvature(job->work) && (s->keep || s->n_chunks == 1));
+    s->pass.converted = s->by_layer ? s->block : 0;
+    INFL_TRY(plan_pass(chunks, &s->pass, &s->workspace));
+    s->kept = chunks->model->engine->kept_bytes(network, chunks->plan);
+    s->shared = s->block * s->tangent + s->turns;
+    /* values of all chunks, or of one chunk for each thread */
+    s->each = s->workspace + (s->keep ? 0 : s->kept);
+    if (s->keep && s->kept <= limit / s->n_chunks)
+        s->shared += s->n_chunks * s->kept;
+    *fits = s->shared <= limit && s->each <= limit - s->shared &&
+            !(s->keep && s->kept > (chunks->keep_budget < limit ? chunks->keep_budget : limit) / s->n_chunks);
+    return INFL_OK;
 }
 
-static infl_status make_schedule(infl_chunks *chunks, const infl_chunk_job *job, schedule *out) {
+/* keep: values of all chunks are worth keeping, if there is room. */
+static infl_status make_schedule(infl_chunks *chunks, const infl_chunk_job *job, int keep, infl_schedule *out) {
     const infl_network *network = &chunks->model->network;
     const infl_engine *engine = chunks->model->engine;
     size_t k = job->k > 0 ? job->k : 1, p = network->n_parameters;
-    schedule s = {.chunk_rows = chunk_rows(network)};
+    size_t limit = chunks->budget > 0 ? chunks->budget : SIZE_MAX;
+    infl_schedule s = {.work = job->work, .n = job->n, .k = k, .chunk_rows = chunk_rows(network)};
     if (s.chunk_rows > job->n)
         s.chunk_rows = job->n;
     s.n_chunks = (job->n + s.chunk_rows - 1) / s.chunk_rows;
     s.tangent = has_tangents(job->work) && engine->precision != INFL_F64 ? p * engine->real_size : 0;
+    s.by_layer = s.tangent >= LARGE_TANGENT_BYTES && job->work != INFL_WORK_ROW_PRODUCTS;
+    if (s.by_layer)
+        s.tangent = 0;
     s.block = job->work == INFL_WORK_ROW_PRODUCTS ? PRODUCTS_AT_ONCE : TANGENTS_AT_ONCE;
     if (s.block > k)
         s.block = k;
     /* no more vectors at once than give every thread something to do */
     while (s.block > 1 && s.n_chunks * ((k + s.block - 1) / s.block) < (size_t)chunks->threads)
         s.block--;
-    size_t limit = chunks->budget > 0 ? chunks->budget : SIZE_MAX, fixed;
-    for (;;) {
+    s.keep = keep && s.block == k;
+    for (int fits = 0;;) {
         s.blocks = (k + s.block - 1) / s.block;
         s.turns = is_sum(job->work) && s.n_chunks > 1 ? s.blocks * network->n_layers * sizeof(atomic_size_t) : 0;
-        /* a single chunk's values are kept from one block of vectors to the next */
-        s.keep = s.blocks == 1;
-        s.pass = pass_of(job, s.chunk_rows, s.block, is_curvature(job->work) && (s.keep || s.n_chunks == 1));
-        INFL_TRY(plan_pass(chunks, &s.pass, &s.workspace));
-        s.kept = engine->kept_bytes(network, chunks->plan);
-        fixed = s.block * s.tangent + s.turns;
-        s.keep = s.keep && keeps_all(chunks, job, &s, s.kept) && s.n_chunks * s.kept + s.workspace + fixed <= limit;
-        if (s.pass.keep && s.blocks == 1 && !s.keep) {
-            s.pass.keep = 0;
-            INFL_TRY(plan_pass(chunks, &s.pass, &s.workspace));
-            s.kept = 0;
-        }
-        fixed += s.keep ? s.n_chunks * s.kept : s.kept;
-        if (fixed <= limit && s.workspace <= limit - fixed)
+        INFL_TRY(plan_block(chunks, job, &s, limit, &fits));
+        if (fits)
             break;
-        if (s.block == 1)
+        if (!s.keep && s.block == 1)
             return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: this needs at least %zu", limit,
-                             s.workspace + fixed);
-        s.block--;
+                             s.each + s.shared);
+        s.block -= !s.keep;
+        s.keep = 0;
     }
-    /* where blocks share one chunk's values, every thread has its own */
-    size_t each = s.workspace + (s.keep ? 0 : s.kept), shared = fixed - (s.keep ? 0 : s.kept);
-    s.threads = (limit - shared) / each;
+    s.threads = (limit - s.shared) / s.each;
     if (s.threads > (size_t)chunks->threads)
         s.threads = (size_t)chunks->threads;
     if (s.threads > s.n_chunks * s.blocks)
         s.threads = s.n_chunks * s.blocks;
     s.slab = k;
     if (s.tangent > 0) {
-        size_t room = limit - shared - s.threads * each;
+        size_t room = limit - s.shared - s.threads * s.each;
         room = (room < TANGENT_BYTES ? room : TANGENT_BYTES) / (s.block * s.tangent) + 1;
         s.slab = room > k / s.block ? k : room * s.block;
     }
-    s.bytes = s.threads * each + s.slab * s.tangent + s.turns;
+    s.bytes = s.threads * s.each + s.slab * s.tangent + s.turns;
     *out = s;
     return INFL_OK;
 }
 
+/* The schedule of the run before serves as long as runs are alike. */
+static infl_status schedule_of(infl_chunks *chunks, const infl_chunk_job *job, int keep, infl_schedule *out) {
+    infl_schedule *last = &chunks->schedule;
+    size_t k = job->k > 0 ? job->k : 1;
+    if (chunks->plan == NULL || last->work != job->work || last->n != job->n || last->k != k ||
+        chunks->kept_wish != keep) {
+        last->n = 0; /* none, where this fails */
+        INFL_TRY(make_schedule(chunks, job, keep, last));
+    }
+    chunks->kept_wish = keep;
+    *out = *last;
+    return INFL_OK;
+}
+
 infl_status infl_chunks_memory(infl_chunks *chunks, const infl_chunk_job *job, size_t *bytes) {
-    schedule s;
-    INFL_TRY(make_schedule(chunks, job, &s));
+    infl_schedule s;
+    INFL_TRY(schedule_of(chunks, job, is_curvature(job->work), &s));
     *bytes = s.bytes + (s.keep ? s.n_chunks * s.kept : 0);
     return INFL_OK;
 }
 
 static void release_kept(infl_chunks *chunks) {
     infl_release(chunks->kept);
-    infl_release(chunks->kept_for);
     chunks->kept = NULL;
-    chunks->kept_for = NULL;
-    chunks->kept_bytes = chunks->kept_rows = 0;
+    chunks->kept_bytes = 0;
+    chunks->kept_stands = 0;
+}
+
+static void release_memory(infl_chunks *chunks) {
+    infl_release(chunks->memory);
+    chunks->memory = NULL;
+    chunks->bytes = chunks->laid_out = 0;
 }
 
 void infl_chunks_release(infl_chunks *chunks) {
-    infl_release(chunks->memory);
-    infl_plan_destroy(chunks->plan);
-    chunks->memory = NULL;
-    chunks->plan = NULL;
-    chunks->bytes = 0;
-    chunks->laid_out = 0;
+    release_memory(chunks);
     release_kept(chunks);
+    infl_plan_destroy(chunks->plan);
+    infl_release(chunks->seen);
+    chunks->plan = NULL;
+    chunks->seen = NULL;
+    chunks->n_seen = 0;
 }
 
-static infl_workspace *workspace_of(const infl_chunks *chunks, const schedule *s, size_t thread) {
+static infl_workspace *workspace_of(const infl_chunks *chunks, const infl_schedule *s, size_t thread) {
     return (infl_workspace *)((char *)chunks->memory + thread * s->workspace);
 }
 
-/* Memory for the schedule, with a workspace for each thread. */
-static infl_status prepare(infl_chunks *chunks, const schedule *s) {
-    if (chunks->bytes < s->bytes) {
-        infl_release(chunks->memory);
-        chunks->memory = NULL;
-        chunks->bytes = chunks->laid_out = 0;
+/* Memory for the schedule, with a workspace for each thread. Under a budget nothing of earlier runs stays beside it. */
+static infl_status prepare(infl_chunks *chunks, const infl_schedule *s) {
+    size_t kept = s->keep ? s->n_chunks * s->kept : 0;
+    if (kept == 0 && chunks->budget > 0)
+        release_kept(chunks);
+    if (chunks->bytes < s->bytes || (chunks->budget > 0 && chunks->bytes > chunks->budget - kept)) {
+        release_memory(chunks);
         chunks->memory = infl_allocate(s->bytes, 1);
         if (chunks->memory == NULL)
             return INFL_E_MEMORY;
@@ -204,31 +214,38 @@ static infl_status prepare(infl_chunks *chunks, const schedule *s) {
         for (size_t i = 0; i < s->threads; i++)
             chunks->model->engine->workspace_init(workspace_of(chunks, s, i), &chunks->model->network, chunks->plan);
     chunks->laid_out = s->threads;
+    if (kept > 0 && chunks->kept_bytes < kept) {
+        release_kept(chunks);
+        chunks->kept = infl_allocate(kept, 1);
+        if (chunks->kept == NULL)
+            return INFL_E_MEMORY;
+        chunks->kept_bytes = kept;
+    }
     return INFL_OK;
 }
 
-/* Memory for the values of all chunks; *stand: they are there from a run before, of the same rows at the same θ. */
-static infl_status prepare_kept(infl_chunks *chunks, const infl_chunk_job *job, const schedule *s, int *stand) {
-    *stand = 0;
-    if (!s->keep)
+/*
+ * Whether the job before was a product of the same kind over the same rows at the same θ: values are kept from the second
+ * such product on, so that products over rows that change pay nothing for it.
+ */
+static infl_status look_back(infl_chunks *chunks, const infl_chunk_job *job, int *again) {
+    *again = 0;
+    if (!is_curvature(job->work) || chunks->keep_budget == 0)
         return INFL_OK;
-    if (chunks->kept_bytes != s->n_chunks * s->kept || chunks->kept_rows != job->n) {
-        release_kept(chunks);
-        chunks->kept = infl_allocate(s->n_chunks * s->kept, 1);
-        chunks->kept_for = infl_allocate(job->n, sizeof *chunks->kept_for);
-        if (chunks->kept == NULL || chunks->kept_for == NULL) {
-            release_kept(chunks);
-            return INFL_E_MEMORY;
-        }
-        chunks->kept_bytes = s->n_chunks * s->kept;
-        chunks->kept_rows = job->n;
-    } else {
-        *stand = chunks->kept_work == job->work && chunks->kept_version == chunks->model->version &&
-                 memcmp(chunks->kept_for, job->rows, job->n * sizeof *job->rows) == 0;
+    *again = chunks->n_seen == job->n && chunks->seen_work == job->work &&
+             chunks->seen_version == chunks->model->version &&
+             memcmp(chunks->seen, job->rows, job->n * sizeof *job->rows) == 0;
+    if (*again)
+        return INFL_OK;
+    if (chunks->n_seen != job->n) {
+        infl_release(chunks->seen);
+        chunks->n_seen = 0;
+        INFL_ALLOCATE(chunks->seen, job->n);
+        chunks->n_seen = job->n;
     }
-    memcpy(chunks->kept_for, job->rows, job->n * sizeof *job->rows);
-    chunks->kept_work = job->work;
-    chunks->kept_version = chunks->model->version;
+    memcpy(chunks->seen, job->rows, job->n * sizeof *job->rows);
+    chunks->seen_work = job->work;
+    chunks->seen_version = chunks->model->version;
     return INFL_OK;
 }
 
@@ -251,7 +268,7 @@ static void await(const atomic_size_t *turn, size_t chunk) {
 static void take_in_turn(const infl_gradient_sink *base, const infl_layer *layer, const void *gradients, size_t slots) {
     const turn_sink *sink = (const turn_sink *)base;
     const infl_engine *engine = sink->model->engine;
-    atomic_size_t *turn = sink->turns == NULL ? NULL : &sink->turns[layer - sink->model->network.layers];
+    atomic_size_t *turn = sink->turns == NULL ? NULL : &sink->turns[layer->index];
     if (turn != NULL)
         await(turn, sink->chunk);
     for (size_t j = 0; j < slots; j++) {
@@ -336,7 +353,7 @@ typedef struct shared_memory {
 } shared_memory;
 
 /* Chunk after chunk of one block of vectors after another, as the threads come to take them. */
-static void run_tasks(const infl_chunks *chunks, const infl_chunk_job *job, const schedule *s, shared_memory *memory,
+static void run_tasks(const infl_chunks *chunks, const infl_chunk_job *job, const infl_schedule *s, shared_memory *memory,
                       size_t slab, size_t slab_k, int stand) {
     const infl_engine *engine = chunks->model->engine;
     size_t p = chunks->model->network.n_parameters, thread = (size_t)omp_get_thread_num();
@@ -347,9 +364,12 @@ static void run_tasks(const infl_chunks *chunks, const infl_chunk_job *job, cons
         size_t k = slab_k - first < s->block ? slab_k - first : s->block, row = chunk * s->chunk_rows;
         size_t n = job->n - row < s->chunk_rows ? job->n - row : s->chunk_rows;
         infl_point at = {.theta = chunks->model->theta};
-        if (has_tangents(job->work))
-            at.tangents = s->tangent > 0 ? (const void *)(memory->tangents + first * s->tangent)
-                                         : (const void *)(job->input + (slab + first) * p);
+        if (s->by_layer)
+            at.vectors = job->input + (slab + first) * p;
+        else if (s->tangent > 0)
+            at.tangents = memory->tangents + first * s->tangent;
+        else if (has_tangents(job->work))
+            at.tangents = job->input + (slab + first) * p;
         int kept = s->keep ? stand : s->kept > 0 && done > 0; /* one chunk only */
         if (s->keep)
             engine->attach(w, chunks->plan, (char *)chunks->kept + chunk * s->kept, n);
@@ -366,11 +386,14 @@ static void run_tasks(const infl_chunks *chunks, const infl_chunk_job *job, cons
 }
 
 infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job) {
-    schedule s;
-    int stand;
-    INFL_TRY(make_schedule(chunks, job, &s));
+    infl_schedule s;
+    int again;
+    INFL_TRY(look_back(chunks, job, &again));
+    INFL_TRY(schedule_of(chunks, job, again, &s));
     INFL_TRY(prepare(chunks, &s));
-    INFL_TRY(prepare_kept(chunks, job, &s, &stand));
+    int stand = s.keep && chunks->kept_stands;
+    if (is_curvature(job->work))
+        chunks->kept_stands = s.keep;
     const infl_engine *engine = chunks->model->engine;
     size_t k = job->k > 0 ? job->k : 1, p = chunks->model->network.n_parameters;
     shared_memory memory = {.values = (char *)chunks->memory + s.threads * s.workspace};

@@ -36,6 +36,26 @@ typedef struct infl_chunk_job {
     double *losses; /* n, or NULL */
 } infl_chunk_job;
 
+/* How a job is cut up, and the memory it takes: workspaces, tangents, turns. */
+typedef struct infl_schedule {
+    infl_chunk_work work;
+    size_t n, k;
+    size_t chunk_rows, n_chunks;
+    size_t block, blocks; /* vectors in one pass */
+    size_t slab;          /* vectors whose tangents are converted at the same time */
+    size_t threads;
+    infl_pass pass;
+    int keep;             /* values of all chunks for the next run */
+    size_t kept;          /* bytes of a chunk's values, where they lie apart from the workspace */
+    size_t workspace;     /* bytes of a thread */
+    size_t each;          /* the same with a chunk's values where every thread has its own */
+    size_t tangent;       /* bytes for one vector; 0 where the input itself serves */
+    int by_layer;         /* tangents are converted by the workspaces */
+    size_t turns;         /* bytes */
+    size_t shared;        /* bytes that all threads share, with one block's tangents */
+    size_t bytes;         /* without the values of all chunks */
+} infl_schedule;
+
 typedef struct infl_chunks {
     const infl_model *model;     /* borrowed */
     const infl_dataset *dataset; /* borrowed */
@@ -44,18 +64,21 @@ typedef struct infl_chunks {
     size_t budget; /* bytes; 0: no limit */
     size_t keep_budget; /* bytes for values of all chunks, kept for products with other vectors at the same θ */
     /* kept from run to run, laid out as long as runs are alike */
+    infl_schedule schedule;
+    int kept_wish; /* that the schedule was asked for */
     void *memory;
     size_t bytes;
     infl_plan *plan;
     infl_pass asked;  /* of the plan */
     size_t workspace; /* bytes that it takes */
     size_t laid_out;  /* workspaces by it */
-    /* values of all chunks */
+    /* the last product with a curvature, and values of all chunks where it was not the first of its kind */
+    size_t *seen, n_seen; /* its rows */
+    infl_chunk_work seen_work;
+    uint64_t seen_version; /* of the model */
     void *kept;
-    size_t kept_bytes, kept_rows;
-    size_t *kept_for; /* the rows that they are of */
-    infl_chunk_work kept_work;
-    uint64_t kept_version; /* of the model */
+    size_t kept_bytes;
+    int kept_stands; /* it is filled */
 } infl_chunks;
 
 infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job);

@@ -41,6 +41,8 @@ infl_status infl_builder_create(infl_builder **out, size_t n_inputs) {
     INFL_REQUIRE(out);
     if (n_inputs == 0)
         return infl_fail(INFL_E_ARGUMENT, "infl_builder_create: n_inputs is 0; a network needs at least one input");
+    if (!infl_shape_fits((infl_shape){n_inputs, 1, 1}))
+        return infl_fail(INFL_E_ARGUMENT, "infl_builder_create: n_inputs is %zu, more than memory can hold", n_inputs);
     return create_builder(out, (infl_shape){n_inputs, 1, 1});
 }
 

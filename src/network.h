@@ -155,6 +155,7 @@ typedef struct infl_training {
 typedef struct infl_point {
     const void *theta;    /* p */
     const void *tangents; /* k×p, or NULL */
+    const double *vectors; /* the tangents before they are converted, which is then done layer by layer; or NULL */
     const infl_training *training; /* NULL: evaluation */
 } infl_point;
 

@@ -378,16 +378,17 @@ infl_status infl_objective_stream_row_gradients(infl_objective *objective, const
     INFL_REQUIRE(objective);
     INFL_REQUIRE(take);
     static const size_t BLOCK_BYTES = (size_t)64 << 20;
-    size_t n, p = objective->n_parameters;
-    const size_t *mapped;
+    size_t n, p = objective->n_parameters, *mapped = NULL; /* our own: the callback may use the objective */
     double *gradients = NULL;
+    infl_status status = INFL_OK;
     INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, __func__));
     if (block == 0)
         block = BLOCK_BYTES / sizeof(double) / p > 0 ? BLOCK_BYTES / sizeof(double) / p : 1;
     block = block < n ? block : n;
-    INFL_TRY(source_rows(objective, rows, n, &mapped));
-    infl_status status = INFL_OK;
+    INFL_ALLOCATE_OR_OUT(mapped, n);
     INFL_ALLOCATE_MATRIX_OR_OUT(gradients, block, p);
+    for (size_t i = 0; i < n; i++)
+        mapped[i] = objective->rows[rows == NULL ? i : rows[i]];
     for (size_t first = 0; first < n && status == INFL_OK; first += block) {
         size_t now = n - first < block ? n - first : block;
         status = objective->ops->row_gradients(objective->source, mapped + first, now, gradients);
@@ -399,7 +400,7 @@ infl_status infl_objective_stream_row_gradients(infl_objective *objective, const
     }
 out:
     infl_release(gradients);
-    release_rows(objective, mapped);
+    infl_release(mapped);
     return infl_in_name_of(__func__, status);
 }
 

@@ -83,13 +83,19 @@ static size_t training_rows(const void *self) {
 
 static infl_status training_gradient(void *self, const size_t *rows, size_t n, uint64_t seed, uint64_t step,
                                      double *out) {
-    return infl_training_pass_run(&((network_source *)self)->training, rows, n, seed, step, out);
+    network_source *source = self;
+    if (source->chunks.budget > 0)
+        infl_chunks_release(&source->chunks);
+    return infl_training_pass_run(&source->training, rows, n, seed, step, out);
 }
 
 static infl_status run(void *self, infl_chunk_work work, const size_t *rows, size_t n, const double *input, size_t k,
                        double *output, double *losses) {
+    network_source *source = self;
     infl_chunk_job job = {.work = work, .rows = rows, .n = n, .input = input, .k = k, .output = output, .losses = losses};
-    return infl_chunks_run(&((network_source *)self)->chunks, &job);
+    if (source->training.budget > 0) /* the budget is for one of them at a time */
+        infl_training_pass_release(&source->training);
+    return infl_chunks_run(&source->chunks, &job);
 }
 
 static infl_status losses(void *self, const size_t *rows, size_t n, double *out) {

@@ -16,6 +16,7 @@ typedef struct infl_pass {
     int keep;          /* what passes of other tangents need of slot 0 is kept, apart from the workspace */
     int row_gradients; /* gradients of single rows are asked for */
     size_t products;   /* and their products with so many vectors */
+    size_t converted;  /* tangents that are converted layer by layer */
 } infl_pass;
 
 /* Where an array begins, in the workspace or in what is kept. */

@@ -122,6 +122,44 @@ START_TEST(test_padding) {
 }
 END_TEST
 
+/* A NaN anywhere in a window of max pooling is the largest: the loss of a broken network is not finite. */
+START_TEST(test_pool_of_nan) {
+    enum { WINDOW = 4 };
+    for (size_t at = 0; at < WINDOW; at++) {
+        /* channels of ±1e39·x in f32: ∞ − ∞ at one place, finite elsewhere */
+        double x[WINDOW] = {0.1, 0.2, 0.3, 0.4}, out;
+        x[at] = 1e20;
+        infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
+        int32_t label = 0;
+        infl_builder *builder = NULL;
+        infl_dataset *dataset = NULL;
+        infl_model *model = NULL;
+        infl_conv2d two = INFL_CONV2D_INIT, one = INFL_CONV2D_INIT;
+        infl_pool2d pool = INFL_POOL2D_INIT;
+        two.channels = 2;
+        one.channels = 1;
+        two.bias = one.bias = 0;
+        pool.kernel[0] = 1;
+        pool.kernel[1] = WINDOW;
+        spec.n_rows = 1;
+        spec.n_features = WINDOW;
+        spec.features = x;
+        spec.labels = &label;
+        assert_ok(infl_dataset_create(&dataset, &spec));
+        assert_ok(infl_builder_create_image(&builder, 1, 1, WINDOW));
+        infl_node node = infl_builder_conv2d(builder, INFL_NODE_INPUT, &two);
+        node = infl_builder_max_pool2d(builder, infl_builder_conv2d(builder, node, &one), &pool);
+        assert_ok(infl_model_create(&model, builder, node, INFL_F32, 1));
+        const double theta[] = {1e30, 1e30, 1.0, -1.0};
+        assert_ok(infl_model_set_parameters(model, theta));
+        ck_assert_msg(infl_model_predict(model, dataset, &out) == INFL_E_NONFINITE, "NaN at %zu is lost", at);
+        infl_model_destroy(model);
+        infl_builder_destroy(builder);
+        infl_dataset_destroy(dataset);
+    }
+}
+END_TEST
+
 START_TEST(test_loss_overflow) {
     infl_loss loss = INFL_LOSS_INIT(INFL_SQUARED_ERROR);
     const double f = 1e200, target = 0.0;
@@ -134,6 +172,7 @@ END_TEST
 
 Suite *elementary_suite(void) {
     Suite *suite = suite_create("elementary");
+    add_case(suite, "elementary/pool-of-nan", test_pool_of_nan, 1);
     add_case(suite, "elementary/tails", test_tails, 4);
     add_case(suite, "elementary/overflow", test_overflow, INFL_N_ACTIVATIONS);
     add_case(suite, "elementary/padding", test_padding, 1);

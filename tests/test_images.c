@@ -1,6 +1,6 @@
 /*
- * Networks on images as a whole: derivatives against differences, layers that share their input, the same bits however the
- * work is cut up. (What a single layer computes: test_products.c.)
+ * Networks on images as a whole: derivatives against differences, layers that share their input, the same bits however
+ * the work is cut up. (What a single layer computes: test_products.c.)
  */
 #include <math.h>
 #include <stdlib.h>
@@ -264,8 +264,9 @@ START_TEST(test_rows_of_images) {
 END_TEST
 
 /*
- * A layer whose input has another user behind it adds its cotangent to what that one has left there. Its twin has nothing
- * to add to: what is shared stands there twice, with the same numbers, and the sum of both gradients is the one looked for.
+ * A layer whose input has another user behind it adds its cotangent to what that one has left there. Its twin has
+ * nothing to add to: what is shared stands there twice, with the same numbers, and both gradients together are the one
+ * looked for.
  */
 enum {
     DENSE_LAYER = INFL_N_ACTIVATIONS, /* those below are the activations */

@@ -680,6 +680,30 @@ START_TEST(test_accuracy) {
 }
 END_TEST
 
+/* Windows and inputs so large that sizes would wrap are refused. */
+START_TEST(test_windows_beyond_memory) {
+    static const struct {
+        size_t kernel, stride, padding;
+    } wrongs[] = {{(size_t)1 << 32, 1, (size_t)1 << 31}, {1, SIZE_MAX, 0}, {1, SIZE_MAX - 2, 1}, {3, 1, SIZE_MAX / 8}};
+    for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++) {
+        infl_builder *builder = NULL;
+        infl_conv2d conv = INFL_CONV2D_INIT;
+        conv.channels = 1;
+        for (int axis = 0; axis < 2; axis++) {
+            conv.kernel[axis] = wrongs[i].kernel;
+            conv.stride[axis] = wrongs[i].stride;
+            conv.padding[axis] = wrongs[i].padding;
+        }
+        assert_ok(infl_builder_create_image(&builder, 1, 4, 4));
+        ck_assert_msg(infl_builder_conv2d(builder, INFL_NODE_INPUT, &conv) == INFL_NODE_INVALID, "window %zu", i);
+        infl_builder_destroy(builder);
+    }
+    infl_builder *none = NULL;
+    assert_fails(INFL_E_ARGUMENT, infl_builder_create(&none, SIZE_MAX));
+    ck_assert_ptr_null(none);
+}
+END_TEST
+
 /* What a node gives; after an error that sticks, that error. */
 START_TEST(test_shapes) {
     infl_builder *builder = NULL;
@@ -707,6 +731,7 @@ END_TEST
 Suite *model_suite(void) {
     Suite *suite = suite_create("model");
     add_case(suite, "model/shapes", test_shapes, 1);
+    add_case(suite, "model/windows-beyond-memory", test_windows_beyond_memory, 1);
     add_case(suite, "model/tensors", test_tensors, 1);
     add_case(suite, "model/initialisers", test_initialisers, 5);
     add_case(suite, "model/seeds", test_seeds, 1);

@@ -5,14 +5,15 @@
 #include <stdlib.h>
 
 #include "reference.h"
+#include "spectral.h"
 #include "suites.h"
 
 enum { N_KINDS = INFL_FISHER + 1, K = 16 };
 
 /* What an objective can be asked for, each into one array. */
 typedef enum quantity {
-    EVALUATION, LOSSES, ROW_GRADIENTS, STREAMED, ROW_NORMS, ROW_PRODUCTS, WEIGHTED, TWO_PRODUCTS, PRODUCT_HESSIAN, PRODUCT_GAUSS_NEWTON, PRODUCT_FISHER,
-    DENSE_HESSIAN, DENSE_GAUSS_NEWTON, DENSE_FISHER, N_QUANTITIES
+    EVALUATION, LOSSES, ROW_GRADIENTS, STREAMED, ROW_NORMS, ROW_PRODUCTS, WEIGHTED, PRODUCTS_IN_TURN, PRODUCT_HESSIAN,
+    PRODUCT_GAUSS_NEWTON, PRODUCT_FISHER, DENSE_HESSIAN, DENSE_GAUSS_NEWTON, DENSE_FISHER, N_QUANTITIES
 } quantity;
 
 static size_t quantity_size(quantity which, size_t n, size_t p) {
@@ -25,8 +26,8 @@ static size_t quantity_size(quantity which, size_t n, size_t p) {
     case ROW_GRADIENTS:
     case STREAMED:
         return n * p;
-    case TWO_PRODUCTS:
-        return 2 * p;
+    case PRODUCTS_IN_TURN:
+        return 3 * p;
     case ROW_PRODUCTS:
         return n * K;
     case WEIGHTED:
@@ -70,10 +71,12 @@ static infl_status ask(infl_objective *objective, quantity which, const double *
     }
     case ROW_NORMS:
         return infl_objective_row_norms(objective, NULL, 0, out);
-    case TWO_PRODUCTS: { /* the second with what the first has kept */
+    case PRODUCTS_IN_TURN: { /* the second fills what is kept, the third uses it */
         size_t p = infl_objective_parameters(objective);
-        infl_status status = infl_objective_product(objective, INFL_HESSIAN, vectors, 1, out);
-        return status != INFL_OK ? status : infl_objective_product(objective, INFL_HESSIAN, vectors + p, 1, out + p);
+        infl_status status = INFL_OK;
+        for (size_t j = 0; j < 3 && status == INFL_OK; j++)
+            status = infl_objective_product(objective, INFL_HESSIAN, vectors + j * p, 1, out + j * p);
+        return status;
     }
     case ROW_PRODUCTS:
         return infl_objective_row_products(objective, NULL, 0, vectors, K, out);
@@ -773,24 +776,29 @@ START_TEST(test_kept) {
     assert_ok(infl_objective_memory(objective[0], 1, &plain));
     assert_ok(infl_objective_memory(objective[1], 1, &kept));
     ck_assert_uint_gt(kept, plain);
-    double *vectors = problem_normals(q, 2 * p, 1), *theta = problem_normals(q, p, 5);
-    for (int step = 0; step < 13; step++) {
-        double *out[2] = {problem_room(q, p), problem_room(q, p)};
-        if (step == 8)
+    double *vectors = problem_normals(q, 3 * p, 1), *theta = problem_normals(q, p, 5);
+    for (int step = 0; step < 9; step++) {
+        if (step == 5)
             assert_ok(infl_objective_set_parameters(objective[0], theta));
-        if (step == 10)
+        if (step == 6)
             assert_ok(infl_model_initialise(q->model, 99));
-        if (step == 12)
+        if (step == 7)
             assert_ok(infl_model_set_parameters(q->model, q->theta));
-        infl_curvature_kind kind = step == 2 ? INFL_GAUSS_NEWTON : step == 3 ? INFL_FISHER : INFL_HESSIAN;
-        const double *v = vectors + (step % 2 == 1 ? p : 0);
-        const size_t *of = step == 5 || step == 6 ? rows : others;
-        for (int i = 0; i < 2; i++)
-            if (step >= 5 && step <= 7)
-                assert_ok(infl_objective_product_rows(objective[i], kind, of, 5, v, 1, out[i]));
-            else
-                assert_ok(infl_objective_product(objective[i], kind, v, 1, out[i]));
-        assert_same_bits(out[0], out[1], p, "step %d", step);
+        infl_curvature_kind kind = step == 0 ? INFL_GAUSS_NEWTON : step == 2 ? INFL_FISHER : INFL_HESSIAN;
+        const size_t *of = step == 3 ? rows : step == 4 ? others : NULL;
+        for (size_t repeat = 0; repeat < 3; repeat++) { /* the second fills what is kept, the third uses it */
+            double *out[2] = {problem_room(q, p), problem_room(q, p)}, value;
+            const double *v = vectors + repeat * p;
+            for (int i = 0; i < 2; i++) {
+                if (of != NULL)
+                    assert_ok(infl_objective_product_rows(objective[i], kind, of, 5, v, 1, out[i]));
+                else
+                    assert_ok(infl_objective_product(objective[i], kind, v, 1, out[i]));
+                if (step == 8) /* something else in between */
+                    assert_ok(infl_objective_evaluate(objective[i], &value, NULL));
+            }
+            assert_same_bits(out[0], out[1], p, "step %d, repeat %zu", step, repeat);
+        }
     }
     for (int i = 0; i < 2; i++)
         infl_objective_destroy(objective[i]);
@@ -833,12 +841,92 @@ START_TEST(test_rows_in_blocks) {
 }
 END_TEST
 
+/* Above four million parameters tangents are converted to f32 layer by layer: the same products as in f64. */
+START_TEST(test_large_tangents) {
+    enum { INPUTS = 12, WIDE = 2048, ROWS = 20, VECTORS = 2 };
+    static const size_t units[] = {WIDE, WIDE, 3};
+    double *features = spectral_normals(ROWS * INPUTS, 1), *out[2] = {NULL, NULL}, *vectors = NULL;
+    int32_t labels[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        labels[i] = i % 3;
+    infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
+    spec.n_rows = ROWS;
+    spec.n_features = INPUTS;
+    spec.features = features;
+    spec.labels = labels;
+    infl_dataset *dataset = NULL;
+    assert_ok(infl_dataset_create(&dataset, &spec));
+    size_t p = 0;
+    for (int precision = INFL_F32; precision <= INFL_F64; precision++) {
+        infl_model *model = NULL;
+        infl_objective *objective = NULL;
+        infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
+        infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
+        options.threads = 2;
+        assert_ok(infl_model_create_mlp(&model, (infl_precision)precision, INPUTS, units, 3, INFL_TANH, INFL_INIT_GLOROT,
+                                        1));
+        p = infl_model_parameters(model);
+        ck_assert_uint_gt(p, 4u << 20);
+        assert_ok(infl_objective_create(&objective, model, &loss, dataset, &options));
+        vectors = vectors != NULL ? vectors : spectral_normals(VECTORS * p, 2);
+        out[precision] = malloc(VECTORS * p * sizeof *out[precision]);
+        assert_ok(infl_objective_product(objective, INFL_HESSIAN, vectors, VECTORS, out[precision]));
+        infl_objective_destroy(objective);
+        infl_model_destroy(model);
+    }
+    for (size_t k = 0; k < VECTORS; k++) {
+        double apart = 0, norm = 0;
+        for (size_t j = k * p; j < (k + 1) * p; j++) {
+            apart += (out[0][j] - out[1][j]) * (out[0][j] - out[1][j]);
+            norm += out[1][j] * out[1][j];
+        }
+        /* sums of 2,048 products round to √2048·ε of their size, over three layers there and back, twice */
+        ck_assert_double_le(sqrt(apart / norm), 12 * sqrt(2048) * FLT_EPSILON);
+    }
+    free(features);
+    free(vectors);
+    free(out[0]);
+    free(out[1]);
+    infl_dataset_destroy(dataset);
+}
+END_TEST
+
+/* A callback that asks the objective for something else does not change the rows that follow. */
+typedef struct asking {
+    infl_objective *objective;
+    stream to;
+} asking;
+
+static int ask_within_stream(void *context, size_t first, size_t n, const double *gradients) {
+    asking *a = context;
+    const size_t others[] = {0, 0};
+    double losses[2];
+    assert_ok(infl_objective_losses(a->objective, others, 2, losses));
+    return take_block(&a->to, first, n, gradients);
+}
+
+START_TEST(test_stream_callback) {
+    problem_options options = PROBLEM_OPTIONS_INIT;
+    options.n_rows = 20;
+    problem *q = problem_create(&options);
+    size_t rows[] = {19, 18, 17, 16, 15};
+    double *matrix = problem_room(q, 5 * q->p), *streamed = problem_room(q, 5 * q->p);
+    asking a = {q->objective, {streamed, q->p, 0}};
+    assert_ok(infl_objective_row_gradients(q->objective, rows, 5, matrix));
+    assert_ok(infl_objective_stream_row_gradients(q->objective, rows, 5, 1, ask_within_stream, &a));
+    assert_same_bits(streamed, matrix, 5 * q->p, "streamed gradients");
+    problem_destroy(q);
+}
+END_TEST
+
 Suite *objective_suite(void) {
     Suite *suite = suite_create("objective");
     add_case(suite, "objective/threads", test_threads, 2);
     add_case(suite, "objective/budget", test_budget, 4);
     add_case(suite, "objective/memory", test_memory, 1);
     add_case(suite, "objective/kept", test_kept, 2);
+    add_case(suite, "objective/large-tangents", test_large_tangents, 1);
+    add_case(suite, "objective/stream-callback", test_stream_callback, 1);
     add_case(suite, "objective/rows-in-blocks", test_rows_in_blocks, 1);
     add_case(suite, "objective/custom", test_custom, INFL_SMOOTHED_HINGE + 1);
     add_case(suite, "objective/custom/errors", test_custom_errors, 1);

@@ -1,8 +1,8 @@
 /*
- * The products of dense layers, convolutions and pools, against plain loops. A chain of them is multilinear, and all that
- * the library computes of it follows from one list a layer: which weight meets which input pixel in which output pixel.
- * Numbers are small integers, so that sums are exact in any order as long as those of the magnitudes fit the mantissa,
- * and results must be equal; beyond that an error of one rounding a term is allowed.
+ * The products of dense layers, convolutions and pools, against plain loops. A chain of them is multilinear, and all
+ * that the library computes of it follows from one list a layer: which weight meets which input pixel in which output
+ * pixel. Numbers are small integers. Where the sum of the terms' magnitudes fits the mantissa, every order of summation
+ * is exact, and results must be equal; beyond that (and with averages) each rounding may cost its unit of that sum.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -78,12 +78,12 @@ static void map_layer(map *m, const layer *l, size_t offset) {
         for (size_t k = 0; k < per_group; k++)
             for (size_t u = 0; u < l->kernel[0]; u++)
                 for (size_t v = 0; v < l->kernel[1]; v++) {
-                    size_t row = i * l->stride[0] + u, column = j * l->stride[1] + v; /* of the padded image */
                     size_t channel = unit / (units / groups) * per_group + k;
-                    if (row >= l->padding[0] && row - l->padding[0] < l->height && column >= l->padding[1] &&
-                        column - l->padding[1] < l->width)
+                    /* beyond the image these wrap around, to something large */
+                    size_t row = i * l->stride[0] + u - l->padding[0], column = j * l->stride[1] + v - l->padding[1];
+                    if (row < l->height && column < l->width)
                         add_term(m, (unit * per_group + k) * taps + u * l->kernel[1] + v,
-                                 (channel * l->height + row - l->padding[0]) * l->width + column - l->padding[1], output);
+                                 (channel * l->height + row) * l->width + column, output);
                 }
         if (m->parameters > weights)
             add_term(m, weights + unit, m->inputs, output);
@@ -100,8 +100,10 @@ static void make_chain(chain *c, const layer *layers, size_t n, size_t rows) {
         ck_assert_ptr_nonnull(m->winner);
         c->parameters += m->parameters;
         c->integers &= m->layer.kind != AVERAGE;
-        size_t back = m->layer.kernel[0] * m->layer.kernel[1] * (m->parameters > 0 ? layers[i].units / layers[i].groups : 1);
-        c->roundings += (double)(m->terms_of_output + back + 2);
+        size_t terms_of_input = layers[i].kernel[0] * layers[i].kernel[1];
+        if (m->parameters > 0)
+            terms_of_input *= layers[i].units / layers[i].groups;
+        c->roundings += (double)(m->terms_of_output + terms_of_input + 2);
         pixels = m->height * m->width > pixels ? m->height * m->width : pixels;
     }
     c->inputs = c->maps[0].inputs;
@@ -177,15 +179,15 @@ static void find_winners(const chain *c, map *m, const double *x) {
 }
 
 typedef struct numbers {
-    double *theta, *v;      /* p, K×p */
-    double *x, *targets;    /* inputs, outputs × rows */
+    double *theta, *v;   /* p, K×p */
+    double *x, *targets; /* inputs, outputs × rows */
 } numbers;
 
 /* Of ½‖f − targets‖² of each row; sums over the rows, not means. */
 typedef struct results {
-    double *outputs, *tangents;       /* outputs × rows; k of them */
-    double *rows;                     /* p × rows: gradients */
-    double *hessian, *gauss_newton;   /* k×p */
+    double *outputs, *tangents;     /* outputs × rows; k of them */
+    double *rows;                   /* p × rows: gradients */
+    double *hessian, *gauss_newton; /* k×p */
 } results;
 
 static void sum_rows(const chain *c, const double *rows, double *sums) {
@@ -308,8 +310,8 @@ static double *rows_outermost(const double *x, size_t width, size_t rows) {
 }
 
 /* Only failures are spoken of to Check, which notes every assertion down. */
-static void expect(const chain *c, infl_precision precision, const char *what, size_t index, double got, double expected,
-                   double magnitude, double roundings) {
+static void expect(const chain *c, infl_precision precision, const char *what, size_t index, double got,
+                   double expected, double magnitude, double roundings) {
     double unit = precision == INFL_F32 ? 0x1p-24 : 0x1p-53;
     double allowed = c->integers && magnitude < 1 / unit ? 0.0 : roundings * unit * magnitude;
     if (fabs(got - expected) <= allowed)
@@ -432,8 +434,11 @@ static void compare(const chain *c, infl_precision precision, const numbers *giv
 
 static double *integers(uint64_t *state, size_t n, size_t most) {
     double *x = zeros(n);
-    for (size_t i = 0; i < n; i++)
-        x[i] = (double)draw(state, 1, most) * (random_uniform(state) < 0.5 ? -1.0 : 1.0);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = (double)draw(state, 1, most);
+        if (random_uniform(state) < 0.5)
+            x[i] = -x[i];
+    }
     return x;
 }
 
@@ -450,8 +455,11 @@ static void check_chain(const layer *layers, size_t n, size_t rows, uint64_t *st
     results expected, magnitude;
     make_chain(&c, layers, n, rows);
     size_t p = c.parameters;
-    numbers given = {integers(state, p, 2), integers(state, K * p, 1), integers(state, c.inputs * rows, 2),
-                     integers(state, c.outputs * rows, 2)};
+    numbers given;
+    given.theta = integers(state, p, 2);
+    given.v = integers(state, K * p, 1);
+    given.x = integers(state, c.inputs * rows, 2);
+    given.targets = integers(state, c.outputs * rows, 2);
     /* no two terms cancel in these: sums of magnitudes */
     numbers sizes = {with_sign(given.theta, p, 1.0), with_sign(given.v, p, 1.0),
                      with_sign(given.x, c.inputs * rows, 1.0), with_sign(given.targets, c.outputs * rows, -1.0)};
@@ -504,14 +512,15 @@ static void shrink(uint64_t *state, layer *l, size_t *rows) {
 
 /* A layer of the shape that the next one wants; its own gradient shows what comes through from there. */
 static layer pointwise(uint64_t *state, const layer *next) {
-    return (layer){CONVOLUTION, draw(state, 1, 3), next->height, next->width, next->channels, 1, {1, 1}, {1, 1}, {0, 0}, 1};
+    size_t channels = draw(state, 1, 3);
+    return (layer){CONVOLUTION, channels, next->height, next->width, next->channels, 1, {1, 1}, {1, 1}, {0, 0}, 1};
 }
 
-static layer flat(layer_kind kind, size_t inputs, size_t units, int bias) {
-    return (layer){kind, inputs, 1, 1, units, 1, {1, 1}, {1, 1}, {0, 0}, bias};
+static layer dense_layer(uint64_t *state, size_t inputs, size_t units) {
+    return (layer){DENSE, inputs, 1, 1, units, 1, {1, 1}, {1, 1}, {0, 0}, random_uniform(state) < 0.5};
 }
 
-enum { SHAPES_AT_ONCE = 10, CONVOLUTIONS = 12, DENSES = 3, POOLS = 4 }; /* so many times that many shapes */
+enum { SHAPES_AT_ONCE = 10, CONVOLUTIONS = 12, DENSES = 5, POOLS = 4 }; /* so many times that many shapes */
 
 START_TEST(test_convolutions) {
     uint64_t state = 1000 + (uint64_t)_i;
@@ -533,11 +542,14 @@ END_TEST
 START_TEST(test_dense_layers) {
     uint64_t state = 2000 + (uint64_t)_i;
     for (int shape = 0; shape < SHAPES_AT_ONCE; shape++) {
-        size_t inputs = draw(&state, 1, 70), units = draw(&state, 1, 70), rows = draw(&state, 1, 40);
-        layer second = flat(DENSE, inputs, units, random_uniform(&state) < 0.5);
-        layer layers[2] = {flat(DENSE, draw(&state, 1, 70), inputs, random_uniform(&state) < 0.5), second};
+        size_t before = draw(&state, 1, 70), inputs = draw(&state, 1, 70), units = draw(&state, 1, 70);
+        size_t rows = draw(&state, 1, 40);
+        layer layers[2];
         if (inputs % 6 == 0) /* on an image */
             layers[0] = pointwise(&state, &(layer){.channels = inputs / 6, .height = 2, .width = 3});
+        else
+            layers[0] = dense_layer(&state, before, inputs);
+        layers[1] = dense_layer(&state, inputs, units);
         check_chain(layers, 2, rows, &state);
     }
 }

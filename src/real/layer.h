@@ -13,7 +13,7 @@ typedef struct infl_layer_call {
     void *scratch;      /* as much as the kind asks for, aligned */
     const real *theta;
     const real *tangents; /* slot s ≥ 1: tangents + (s−1)·stride */
-    size_t stride;        /* p */
+    size_t stride;        /* from one tangent to the next */
     const double *state; /* layer->state numbers: running statistics, in training the batch's */
     const infl_training *training; /* NULL: evaluation */
     infl_slots x[INFL_MAX_INPUTS];

@@ -23,6 +23,7 @@ struct infl_workspace {
     real *gradients;     /* slots × the largest layer's parameters */
     real *row_gradients; /* some units' parameters × B, or NULL */
     real *row_products;  /* vectors × B */
+    real *tangents;      /* vectors × the largest layer's parameters */
     void *scratch;
 };
 
@@ -80,6 +81,7 @@ static void lay_out(arena *from, infl_workspace *w, const infl_network *network,
     if (plan->pass.row_gradients)
         w->row_gradients = take(from, plan->row_gradient, 1, rows, sizeof(real));
     w->row_products = take(from, plan->pass.products, 1, rows, sizeof(real));
+    w->tangents = take(from, plan->pass.converted, 1, plan->gradient, sizeof(real));
     if (!plan->borrows)
         w->scratch = take(from, plan->scratch, 1, 1, 1);
 }
@@ -143,7 +145,8 @@ static node_arrays *output_node(const infl_workspace *w) { return &w->nodes[w->n
 #define GATHER(type)                                                                                                   \
     for (size_t from = 0; from < width; from += FEATURES_AT_ONCE)                                                      \
         for (size_t b = 0; b < n; b++) {                                                                               \
-            const type *row = (const type *)storage->features + infl_dataset_storage_row(dataset, rows[b]) * width;    \
+            size_t stored = infl_dataset_storage_row(dataset, rows[b]);                                                \
+            const type *row = (const type *)storage->features + stored * width;                                        \
             for (size_t j = from; j < width && j < from + FEATURES_AT_ONCE; j++)                                       \
                 x[j * padded + b] = (real)row[j];                                                                      \
         }
@@ -214,11 +217,23 @@ static infl_layer_call layer_call(const infl_workspace *w, size_t index, const i
     return call;
 }
 
+/* The layer's part of the tangents of slots 1 .. last−1, where they come as doubles. */
+static void convert_tangents(const infl_workspace *w, const infl_point *at, size_t last, infl_layer_call *call) {
+    if (at->vectors == NULL || call->layer->parameters == 0)
+        return;
+    call->tangents = w->tangents;
+    call->stride = call->layer->parameters;
+    for (size_t s = 1; s < last; s++)
+        from_double(w->tangents + (s - 1) * call->stride,
+                    at->vectors + (s - 1) * w->network->n_parameters + call->layer->offset, call->stride);
+}
+
 static void forward(infl_workspace *w, const infl_point *at, size_t first, size_t last) {
     for (size_t i = 1; i < w->network->n_layers; i++) {
         infl_layer_call call = layer_call(w, i, at);
         call.first = first;
         call.last = w->network->layers[i].varying || last == 0 ? last : 1;
+        convert_tangents(w, at, call.last, &call);
         if (call.first < call.last)
             kinds[w->network->layers[i].spec.kind]->forward(&call);
     }
@@ -330,6 +345,8 @@ static void backward(infl_workspace *w, const infl_point *at, infl_backward_mode
         call.first = first;
         call.last = last;
         call.mode = mode;
+        if (mode == INFL_BACKWARD_SECOND)
+            convert_tangents(w, at, last, &call);
         call.first_gradient = sink->first;
         call.gradient = layer->parameters > 0 ? w->gradients : NULL;
         kinds[layer->spec.kind]->backward(&call);

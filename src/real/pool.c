@@ -85,7 +85,7 @@ static void take_largest(const infl_layer_call *c, const window_place *place) {
         vector best = load(input_pixel(c, 0, place->input) + b), which = broadcast((real)place->tap);
         EACH_TAP(c, place, pixel, tap) {
             vector x = load(input_pixel(c, 0, pixel) + b);
-            lanes larger = (lanes) ~(x <= best); /* NaN wins */
+            lanes larger = (lanes) ~(x <= best) & (lanes)(best == best); /* NaN wins, and stays */
             best = choose(larger, x, best);
             which = choose(larger, broadcast((real)tap), which);
         }
