@@ -147,14 +147,14 @@ $(OBJ)/examples/%.o: examples/%.c
 $(OBJ)/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(PROGRAM_CFLAGS) $(LIBRARY_INCLUDES) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(PROGRAM_CFLAGS) -Isrc $(LIBRARY_INCLUDES) -MMD -MP -c -o $@ $<
 
 $(EXAMPLE_PROGRAMS) $(BENCH_PROGRAMS): $(BUILD)/%: $(OBJ)/%.o $(EXAMPLE_COMMON:%.c=$(OBJ)/%.o) $(STATIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-.PHONY: examples demo bench
+.PHONY: examples demo bench bench-kernels
 examples: $(EXAMPLE_PROGRAMS)
 
 demo: all ## train on Iris, attribute, retrain, compare: pictures and tables in build/iris
@@ -162,6 +162,9 @@ demo: all ## train on Iris, attribute, retrain, compare: pictures and tables in 
 
 bench: all $(BENCH_PROGRAMS) ## measure against PyTorch, into build/bench.json
 	bench/run $(BUILD)/bench/ours $(BUILD)/bench.json
+
+bench-kernels: $(BENCH_PROGRAMS) ## the passes of a convolution alone, in GFLOP/s
+	$(BUILD)/bench/kernels
 
 # ---- tests
 
