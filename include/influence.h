@@ -19,7 +19,8 @@
  *             A NULL handle or required pointer is INFL_E_ARGUMENT. The library never prints, exits, aborts or reads
  *             the environment.
  * Options     structs begin with their size and are initialised by their INIT macro: infl_x o = INFL_X_INIT. A NULL
- *             pointer to options means the defaults. Fields only get appended.
+ *             pointer to options means the defaults, where there are any (a convolution has none). Fields only get
+ *             appended.
  * Rows        "rows, n_rows" names rows by index; rows == NULL means all rows in order, and n_rows is then ignored.
  *             Where the result has one entry a row, all rows means as many as the objective has.
  * Threads     a handle is used by one thread at a time; different handles by any number, also where they share a
@@ -389,7 +390,7 @@ INFL_API size_t infl_model_outputs(const infl_model *model);
 INFL_API size_t infl_model_parameters(const infl_model *model); /* p */
 INFL_API infl_precision infl_model_precision(const infl_model *model);
 
-/* θ, p numbers, out of and into the model. INFL_E_NONFINITE: a value is NaN or infinite (in the model's precision). */
+/* θ, p numbers, out of and into the model; with batch normalisation the model is these and its state (below). INFL_E_NONFINITE: a value is NaN or infinite (in the model's precision). */
 INFL_API infl_status infl_model_get_parameters(const infl_model *model, double *theta);
 INFL_API infl_status infl_model_set_parameters(infl_model *model, const double *theta);
 

@@ -39,9 +39,9 @@ static infl_status read_header(idx_file *idx) {
     size_t left = SIZE_MAX / sizeof(double) / idx->n;
     for (size_t i = 1; i < idx->n_dimensions; i++) {
         if (idx->dimensions[i] > left / idx->record)
-            return infl_bytes_fail(file, INFL_E_FORMAT, 4 * (i + 1), "%lu %s are more than can be addressed of %zu "
-                                   "images; expected fewer", (unsigned long)idx->dimensions[i],
-                                   idx->dimension_names[i], idx->n);
+            return infl_bytes_fail(file, INFL_E_FORMAT, 4 * (i + 1), "%zu images of %lu %s each are more than can "
+                                   "be addressed; expected fewer", idx->n, (unsigned long)idx->dimensions[i],
+                                   idx->dimension_names[i]);
         idx->record *= idx->dimensions[i];
     }
     idx->bytes.n = 0;

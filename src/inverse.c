@@ -141,6 +141,9 @@ infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature, c
     infl_status status = read_point(curvature, &inverse->point);
     if (status == INFL_OK)
         status = inverse->ops->prepare(inverse);
+    if (status == INFL_E_MEMORY && (given.method == INFL_CHOLESKY || given.method == INFL_EIGEN))
+        status = infl_fail(status, "%s: %s; the exact methods need a dense matrix of %zu×%zu numbers, INFL_CG and "
+                                   "INFL_LISSA do not", __func__, infl_last_error(), curvature->p, curvature->p);
     if (status != INFL_OK) {
         infl_inverse_destroy(inverse);
         return infl_in_name_of(__func__, status);

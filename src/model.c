@@ -182,9 +182,7 @@ infl_node infl_builder_conv2d(infl_builder *builder, infl_node input, const infl
 static infl_node append_pool(infl_builder *builder, infl_node input, const infl_pool2d *options, int kind,
                              const char *function) {
     infl_pool2d pool = INFL_POOL2D_INIT;
-    infl_status checked = options == NULL ? infl_fail(INFL_E_ARGUMENT, "%s: options is NULL", function) : INFL_OK;
-    if (checked == INFL_OK)
-        checked = infl_read_options(&pool, sizeof pool, options, function, "options");
+    infl_status checked = infl_read_options(&pool, sizeof pool, options, function, "options");
     for (int axis = 0; axis < 2; axis++)
         if (pool.stride[axis] == 0)
             pool.stride[axis] = pool.kernel[axis];

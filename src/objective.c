@@ -268,7 +268,7 @@ static infl_status finite_result(const infl_objective *objective, const double *
                                  const char *function) {
     if (all_finite(objective, result, n))
         return INFL_OK;
-    return infl_fail(INFL_E_NONFINITE, "%s: the result has NaN or infinity; parameters or vectors are too large",
+    return infl_fail(INFL_E_NONFINITE, "%s: the result has NaN or infinity; parameters, features or vectors are too large",
                      function);
 }
 
@@ -476,7 +476,7 @@ static infl_status finish(infl_objective *objective, size_t n, double *loss, dou
             sums[i] = sums[i] / (double)n + (decay > 0 && objective->mask[i] ? decay * theta[i] : 0.0);
     }
     if ((loss != NULL && !isfinite(*loss)) || (gradient != NULL && !all_finite(objective, sums, p)))
-        return infl_fail(INFL_E_NONFINITE, "the risk or its gradient is NaN or infinite; parameters are too large");
+        return infl_fail(INFL_E_NONFINITE, "the risk or its gradient is NaN or infinite; parameters or features are too large");
     if (gradient != NULL)
         copy(objective, gradient, sums, p);
     return INFL_OK;
@@ -567,5 +567,5 @@ infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind 
 out:
     infl_release(units);
     infl_release(dense);
-    return status;
+    return infl_in_name_of(__func__, status);
 }

@@ -188,7 +188,8 @@ static infl_status run(training *t, infl_train_result *result) {
 /* A mean over one number has no variance to divide by. */
 static infl_status check_batches(const training *t) {
     size_t batch = t->epoch != NULL ? t->options.batch : t->n, last = t->n % batch == 0 ? batch : t->n % batch;
-    if (last >= t->least)
+    int reached = t->options.steps >= (t->n + batch - 1) / batch;
+    if (batch >= t->least && (last >= t->least || !reached))
         return INFL_OK;
     return infl_fail(INFL_E_ARGUMENT, "of %zu rows in batches of %zu the last batch has %zu; batch normalisation needs %zu "
                      "rows in each: choose another batch", t->n, batch, last, t->least);

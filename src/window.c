@@ -11,10 +11,11 @@ infl_status infl_window_shape(const infl_window *window, infl_shape in, infl_sha
     size_t sizes[2], padded[2];
     for (int axis = 0; axis < 2; axis++) {
         size_t kernel = window->kernel[axis], stride = window->stride[axis], padding = window->padding[axis];
-        if (kernel == 0 || stride == 0 || stride > SIZE_MAX / 4)
-            return infl_fail(INFL_E_ARGUMENT, "kernel %zu and stride %zu; expected at least 1, and no more than memory",
-                             kernel, stride);
-        if (padding > SIZE_MAX / 4 || image[axis] + 2 * padding < kernel)
+        if (kernel == 0 || stride == 0)
+            return infl_fail(INFL_E_ARGUMENT, "kernel %zu and stride %zu; expected at least 1", kernel, stride);
+        if (stride > SIZE_MAX / 4 || padding > SIZE_MAX / 4)
+            return infl_fail(INFL_E_ARGUMENT, "stride %zu and padding %zu are more than memory can hold", stride, padding);
+        if (image[axis] + 2 * padding < kernel)
             return infl_fail(INFL_E_ARGUMENT, "a kernel of %zu does not fit %zu pixels with padding %zu", kernel,
                              image[axis], padding);
         sizes[axis] = (image[axis] + 2 * padding - kernel) / stride + 1;

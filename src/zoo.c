@@ -168,6 +168,11 @@ infl_node infl_builder_zoo(infl_builder *builder, infl_node input, infl_zoo_netw
     return status == INFL_OK ? append(&z, input) : infl_builder_refuse(builder, status);
 }
 
+/* By a layer, not by what else a model needs. */
+static int builder_has_failed(const infl_builder *builder) {
+    return infl_builder_shape(builder, INFL_NODE_INPUT, NULL, NULL, NULL) != INFL_OK;
+}
+
 infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, const infl_zoo_options *options,
                                   infl_precision precision, uint64_t seed) {
     INFL_REQUIRE(out);
@@ -178,6 +183,9 @@ infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, co
                                                                  z.options.width)));
     z.builder = builder;
     infl_status status = infl_model_create(out, builder, append(&z, INFL_NODE_INPUT), precision, seed);
+    if (status == INFL_E_ARGUMENT && builder_has_failed(builder))
+        status = infl_fail(status, "%s: %s does not fit images of %zu×%zu×%zu: %s", __func__, names[network],
+                           z.options.channels, z.options.height, z.options.width, infl_last_error());
     infl_builder_destroy(builder);
     return infl_in_name_of(__func__, status);
 }

@@ -483,9 +483,12 @@ END_TEST
 /* One row has no variance where a channel has one number, and has one where it has four. */
 START_TEST(test_single_row) {
     setting *s = make_setting(9, INFL_F64);
-    infl_train_options options = plain_descent(2, 0.1);
+    infl_train_options options = plain_descent(2, 0.1); /* the batch of one row would be the third */
     double state[STATE];
     options.batch = 4;
+    assert_ok(infl_train(s->objective, &options, NULL));
+    assert_ok(infl_model_set_state(s->model, s->state));
+    options.steps = 3;
     assert_fails(INFL_E_ARGUMENT, infl_train(s->objective, &options, NULL));
     options.batch = 1;
     assert_fails(INFL_E_ARGUMENT, infl_train(s->objective, &options, NULL));

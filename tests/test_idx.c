@@ -271,7 +271,7 @@ START_TEST(wrong_headers) {
     fails_with_word(&pair, 0, 8, 1, "byte 22: the file goes on");
     fails_with_word(&pair, 0, 8, UINT32_MAX, "byte 28: the file ends");
     put_word(pair.images + 8, UINT32_MAX);
-    fails_with_word(&pair, 0, 12, UINT32_MAX, "byte 12: 4294967295 columns are more than can be addressed of 3 images");
+    fails_with_word(&pair, 0, 12, UINT32_MAX, "byte 12: 3 images of 4294967295 columns each are more than can be addressed");
     put_word(pair.images + 8, 1u << 12);
     put_word(pair.images + 12, 1u << 12);
     put_word(pair.labels + 4, 1u << 22);

@@ -39,9 +39,16 @@ int output_make_folder(const char *folder) {
 
 int output_open(output *out, const char *folder, const char *name) {
     size_t size;
+    struct stat status;
     out->file = NULL;
     out->temporary = NULL;
     out->path = output_path(folder, name);
+    /* renaming would put a file in the place of a device or a folder */
+    if (out->path != NULL && stat(out->path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        fprintf(stderr, "cannot write %s: it is no regular file\n", out->path);
+        free(out->path);
+        return -1;
+    }
     if (out->path != NULL) {
         size = strlen(out->path) + sizeof ".part";
         out->temporary = malloc(size);
