@@ -4,7 +4,6 @@
 #include "layer.h"
 
 #define multiply INFL_REAL(multiply)
-#define multiply_transposed INFL_REAL(multiply_transposed)
 
 static infl_status shape(infl_layer *layer) {
     size_t inputs = layer->in_width[0], units = layer->spec.units;
@@ -67,8 +66,15 @@ static void backward_weights(const infl_layer_call *c, size_t s, real *gradient)
     const real *x[INFL_MAX_TERMS] = {c->x[0].value, infl_slot(c->x[0], s, inputs * rows)};
     const real *dy[INFL_MAX_TERMS] = {infl_slot(c->dy, s, units * rows), c->dy.value};
     if (!many_inputs(inputs)) {
-        for (size_t term = 0; term < n_terms; term++)
-            multiply_transposed(units, rows, inputs, dy[term], rows, x[term], rows, gradient, inputs, term > 0);
+        size_t entries[INFL_LANES], columns[INFL_LANES];
+        for (size_t j = 0; j < inputs; j++) {
+            entries[j] = j * rows;
+            columns[j] = j;
+        }
+        infl_pixel_sums sums = {.m = units, .y_channel = rows, .rows = rows, .n_terms = n_terms, .x = {x[0], x[1]},
+                                .y = {dy[0], dy[1]}, .pixels = {.count = {1, 1}}, .n_entries = inputs,
+                                .x_entry = entries, .to_entry = columns, .to_m = inputs, .to = gradient};
+        INFL_REAL(pixel_sums)(&sums);
         return;
     }
     real *transposed = c->scratch, *outer = transposed + INFL_MAX_TERMS * rows * padded;

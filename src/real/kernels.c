@@ -79,61 +79,6 @@ void INFL_REAL(multiply)(size_t m, size_t n, size_t k, const real *a, size_t a_r
     }
 }
 
-enum { DOT_ROWS = 4 };
-
-__attribute__((always_inline)) static inline void dots(size_t rows, size_t columns, size_t n, const real *a,
-                                                       size_t a_row, const real *b, size_t b_row, real *c,
-                                                       size_t c_row, int accumulate) {
-    vector sum[DOT_ROWS][DOT_ROWS];
-#pragma GCC unroll 4
-    for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 4
-        for (size_t j = 0; j < columns; j++)
-            sum[i][j] = (vector){0};
-    for (size_t l = 0; l < n; l += INFL_LANES) {
-        vector right[DOT_ROWS];
-#pragma GCC unroll 4
-        for (size_t j = 0; j < columns; j++)
-            right[j] = load(b + j * b_row + l);
-#pragma GCC unroll 4
-        for (size_t i = 0; i < rows; i++) {
-            vector left = load(a + i * a_row + l);
-#pragma GCC unroll 4
-            for (size_t j = 0; j < columns; j++)
-                sum[i][j] += left * right[j];
-        }
-    }
-#pragma GCC unroll 4
-    for (size_t i = 0; i < rows; i++)
-#pragma GCC unroll 4
-        for (size_t j = 0; j < columns; j++) {
-            real total = lanes_sum(sum[i][j]);
-            real *to = c + i * c_row + j;
-            *to = accumulate ? *to + total : total;
-        }
-}
-
-void INFL_REAL(multiply_transposed)(size_t m, size_t n, size_t k, const real *a, size_t a_row, const real *b,
-                                    size_t b_row, real *c, size_t c_row, int accumulate) {
-    for (size_t i = 0; i < m; i += DOT_ROWS)
-        for (size_t j = 0; j < k; j += DOT_ROWS) {
-            size_t rows = m - i < DOT_ROWS ? m - i : DOT_ROWS, columns = k - j < DOT_ROWS ? k - j : DOT_ROWS;
-            const real *ai = a + i * a_row, *bj = b + j * b_row;
-            real *cij = c + i * c_row + j;
-#define DOTS(ROWS, COLUMNS)                                                                                            \
-    case ROWS * DOT_ROWS + COLUMNS:                                                                                    \
-        dots(ROWS, COLUMNS, n, ai, a_row, bj, b_row, cij, c_row, accumulate);                                          \
-        break;
-            switch (rows * DOT_ROWS + columns) {
-                DOTS(1, 1) DOTS(1, 2) DOTS(1, 3) DOTS(1, 4)
-                DOTS(2, 1) DOTS(2, 2) DOTS(2, 3) DOTS(2, 4)
-                DOTS(3, 1) DOTS(3, 2) DOTS(3, 3) DOTS(3, 4)
-                DOTS(4, 1) DOTS(4, 2) DOTS(4, 3) DOTS(4, 4)
-            }
-#undef DOTS
-        }
-}
-
 real INFL_REAL(sum)(const real *x, size_t n) {
     vector sum = {0};
     for (size_t i = 0; i < n; i += INFL_LANES)

@@ -11,11 +11,7 @@
 void INFL_REAL(multiply)(size_t m, size_t n, size_t k, const real *a, size_t a_row, size_t a_column, const real *b,
                          size_t b_row, real *c, size_t c_row, int accumulate);
 
-/* c[m×k] = (accumulate ? c : 0) + a[m×n]·b[k×n]ᵀ: sums over rows of the chunk; c_row ≥ k. */
-void INFL_REAL(multiply_transposed)(size_t m, size_t n, size_t k, const real *a, size_t a_row, const real *b,
-                                    size_t b_row, real *c, size_t c_row, int accumulate);
-
-/* Σ x[0..n−1], in the order of multiply_transposed. */
+/* Σ x[0..n−1], n a multiple of INFL_ROW_PADDING */
 real INFL_REAL(sum)(const real *x, size_t n);
 
 #endif
