@@ -196,7 +196,8 @@ $(ORACLE_PROGRAM): $(OBJ)/tests/oracle/ours.o $(STATIC)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 oracle: $(ORACLE_PROGRAM) ## every network of the zoo against PyTorch, where that is installed
-	tests/oracle/compare.py $(ORACLE_PROGRAM)
+	@if command -v python3 >/dev/null; then tests/oracle/compare.py $(ORACLE_PROGRAM); \
+	else echo 'oracle: skipped; there is no python3 here'; fi
 
 headercheck: ## the header as C11 and C++17 under every compiler there is
 	scripts/check-header include/influence.h "$(CC)" "$(CXX)"
