@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "chunks.h"
 #include "reference.h"
 #include "spectral.h"
 #include "suites.h"
@@ -919,10 +920,42 @@ START_TEST(test_stream_callback) {
 }
 END_TEST
 
+/* What one call leaves behind counts against the budget of the next: whatever was asked before, no more is held. */
+START_TEST(test_budget_over_calls) {
+    problem *q = large_problem(INFL_F32);
+    size_t p = q->p, n = q->n;
+    size_t *rows = calloc(n, sizeof *rows);
+    double *vectors = problem_normals(q, K * p, 1), *out = problem_room(q, (K * p > n * K ? K * p : n * K));
+    for (size_t i = 0; i < n; i++)
+        rows[i] = i;
+    infl_chunks chunks = {.model = q->model, .dataset = q->dataset, .loss = q->loss, .threads = 3,
+                          .keep_budget = (size_t)1 << 30};
+    infl_chunk_job one = {.work = INFL_WORK_HESSIAN, .rows = rows, .n = n, .input = vectors, .k = 1, .output = out};
+    infl_chunk_job many = one, products = one;
+    many.k = K;
+    products.work = INFL_WORK_ROW_PRODUCTS;
+    products.k = K;
+    const infl_chunk_job *jobs[] = {&one, &one, &one, &products, &one, &one, &many, &one, &one, &products};
+    assert_ok(infl_chunks_memory(&chunks, &one, &chunks.budget)); /* what one product takes that keeps its values */
+    size_t kept = 0;
+    for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
+        assert_ok(infl_chunks_run(&chunks, jobs[i]));
+        ck_assert_msg(chunks.bytes + chunks.kept_bytes <= chunks.budget, "after job %zu %zu and %zu bytes are held of %zu",
+                      i, chunks.bytes, chunks.kept_bytes, chunks.budget);
+        kept = chunks.kept_bytes > kept ? chunks.kept_bytes : kept;
+    }
+    ck_assert_uint_gt(kept, 0);
+    infl_chunks_release(&chunks);
+    free(rows);
+    problem_destroy(q);
+}
+END_TEST
+
 Suite *objective_suite(void) {
     Suite *suite = suite_create("objective");
     add_case(suite, "objective/threads", test_threads, 2);
     add_case(suite, "objective/budget", test_budget, 4);
+    add_case(suite, "objective/budget-over-calls", test_budget_over_calls, 1);
     add_case(suite, "objective/memory", test_memory, 1);
     add_case(suite, "objective/kept", test_kept, 2);
     add_case(suite, "objective/large-tangents", test_large_tangents, 1);

@@ -369,8 +369,7 @@ static void backward_layers(infl_workspace *w, const infl_point *at, size_t from
     }
 }
 
-/* What is done with the gradients of single rows, `units` units of a layer's tensor from `unit` on: `length` numbers × B,
- * those of the parameters from `offset` on. */
+/* Takes gradients of single rows as they are formed: of `length` parameters from `offset` on, × B. */
 typedef struct row_sink {
     void (*take)(const infl_workspace *w, const struct row_sink *sink, size_t offset, size_t length, const real *values);
     const infl_point *at;
