@@ -89,10 +89,10 @@ static double hessian_mlp50(int threads) {
     double *matrix = malloc(n * n * sizeof *matrix);
     if (matrix == NULL)
         exit(1);
-    check(infl_objective_dense(p.objective, INFL_HESSIAN, matrix));
+    check(infl_objective_dense(p.objective, INFL_HESSIAN, NULL, matrix, NULL));
     double start = now();
     for (int i = 0; i < REPEATS; i++)
-        check(infl_objective_dense(p.objective, INFL_HESSIAN, matrix));
+        check(infl_objective_dense(p.objective, INFL_HESSIAN, NULL, matrix, NULL));
     double seconds = (now() - start) / REPEATS;
     free(matrix);
     free_problem(&p);

@@ -82,7 +82,7 @@ INFL_API const char *infl_version(void);
 typedef enum infl_precision { INFL_F32 = 0, INFL_F64 = 1 } infl_precision;
 
 /*
- * Progress of long work: done of total units of a stage ("train", "polish", "retrain", "prepare" or "solve"). Calls never
+ * Progress of long work: done of total units of a stage ("train", "polish", "retrain", "dense", "prepare" or "solve"). Calls never
  * overlap, but may come from any thread. A non-zero return cancels: the work ends with INFL_E_CANCELLED and no output
  * changed.
  */
@@ -642,8 +642,27 @@ INFL_API infl_status infl_objective_product_rows(infl_objective *objective, infl
                                                  const size_t *rows, size_t n_rows, const double *vectors, size_t k,
                                                  double *out);
 
-/* The dense p×p matrix C, exactly symmetric. */
-INFL_API infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind kind, double *matrix);
+typedef struct infl_dense_options {
+    size_t size;
+    int precision;         /* INFL_F32 or INFL_F64, of the passes through the network, whatever the model's; -1: the
+                              model's. Sums over chunks of rows are f64 in any case                              */
+    size_t check_columns;  /* columns, evenly spread, that are also computed as products in f64, for the report's
+                              deviation; 0: 4 where passes are in f32, else none                                 */
+    infl_progress_fn progress; /* stage "dense", in columns of the matrix                                        */
+    void *progress_context;
+} infl_dense_options;
+#define INFL_DENSE_OPTIONS_INIT {sizeof(infl_dense_options), -1, 0, NULL, NULL}
+
+typedef struct infl_dense_report {
+    size_t checked;   /* columns that were                                                                        */
+    double deviation; /* the largest ‖C e_j − column j‖₂ / ‖C e_j‖₂ of them, C e_j in f64; 0 where none was checked */
+    double reserved[4];
+} infl_dense_report;
+
+/* The dense p×p matrix C, exactly symmetric. report may be NULL. */
+INFL_API infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind kind,
+                                          const infl_dense_options *options, double *matrix,
+                                          infl_dense_report *report);
 
 /* ============================================================================================= curvature ======= */
 

@@ -535,10 +535,25 @@ infl_status infl_objective_evaluate_rows(infl_objective *objective, const size_t
     return status;
 }
 
-infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind kind, double *matrix) {
+static infl_status read_dense_options(infl_dense_options *options, const infl_dense_options *given,
+                                      const char *function) {
+    *options = (infl_dense_options)INFL_DENSE_OPTIONS_INIT;
+    INFL_TRY(infl_read_options(options, sizeof *options, given, function, "dense options"));
+    if (options->precision != -1 && options->precision != INFL_F32 && options->precision != INFL_F64)
+        return infl_fail(INFL_E_ARGUMENT, "%s: precision is %d; expected INFL_F32, INFL_F64 or -1 (the model's)", function,
+                         options->precision);
+    return INFL_OK;
+}
+
+infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind kind, const infl_dense_options *options,
+                                 double *matrix, infl_dense_report *report) {
     INFL_REQUIRE(objective);
     INFL_REQUIRE(matrix);
     INFL_TRY(check_kind(kind, __func__));
+    infl_dense_options given;
+    INFL_TRY(read_dense_options(&given, options, __func__));
+    if (report != NULL)
+        *report = (infl_dense_report){0};
     /* products with the unit vectors; slabs of them bound the memory and leave enough work side by side */
     enum { SLAB = 128 };
     size_t p = objective->n_parameters, slab = p < SLAB ? p : SLAB;

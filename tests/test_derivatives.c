@@ -234,7 +234,7 @@ static void check_algebra(problem *q) {
             ck_assert_msg(dot(u, cu, p) >= 0.0 && dot(v, cv, p) >= 0.0, "negative curvature: %s, %s", kind_names[i],
                           problem_name(q));
 
-        assert_ok(infl_objective_dense(q->objective, kind, dense));
+        assert_ok(infl_objective_dense(q->objective, kind, NULL, dense, NULL));
         assert_ok(infl_objective_product(q->objective, kind, unit, p, columns));
         assert_close(dense, columns, p * p, exact, "%s, %s", kind_names[i], problem_name(q));
         for (size_t a = 0; a < p; a++)
@@ -275,7 +275,7 @@ static double *quantities(problem *q, double **ends) {
     for (int kind = 0; kind < N_KINDS; kind++) {
         assert_ok(infl_objective_product(q->objective, (infl_curvature_kind)kind, vectors, 2, at));
         ends[e++] = at += 2 * p;
-        assert_ok(infl_objective_dense(q->objective, (infl_curvature_kind)kind, at));
+        assert_ok(infl_objective_dense(q->objective, (infl_curvature_kind)kind, NULL, at, NULL));
         ends[e++] = at += p * p;
     }
     return out;
@@ -483,8 +483,8 @@ START_TEST(test_decay) {
             for (size_t j = 0; j < p; j++)
                 plain[j] += 0.7 * with->mask[j] * v[j];
             assert_close(got, plain, p, exact, "%s, scope %d", kind_names[i], scope);
-            assert_ok(infl_objective_dense(with->objective, kind, got));
-            assert_ok(infl_objective_dense(without->objective, kind, plain));
+            assert_ok(infl_objective_dense(with->objective, kind, NULL, got, NULL));
+            assert_ok(infl_objective_dense(without->objective, kind, NULL, plain, NULL));
             for (size_t j = 0; j < p; j++)
                 plain[j * p + j] += 0.7 * with->mask[j];
             assert_close(got, plain, p * p, exact, "dense %s, scope %d", kind_names[i], scope);

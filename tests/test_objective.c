@@ -88,7 +88,7 @@ static infl_status ask(infl_objective *objective, quantity which, const double *
     case PRODUCT_FISHER:
         return infl_objective_product(objective, (infl_curvature_kind)(which - PRODUCT_HESSIAN), vectors, K, out);
     default:
-        return infl_objective_dense(objective, (infl_curvature_kind)(which - DENSE_HESSIAN), out);
+        return infl_objective_dense(objective, (infl_curvature_kind)(which - DENSE_HESSIAN), NULL, out, NULL);
     }
 }
 
@@ -709,13 +709,13 @@ START_TEST(test_bad_input) {
         assert_fails(INFL_E_ARGUMENT, infl_objective_product_rows(o, c, beyond, 2, v, 1, out));
         assert_fails(INFL_E_ARGUMENT, infl_objective_product_rows(o, c, rows, 0, v, 1, out));
         assert_fails(INFL_E_NONFINITE, infl_objective_product_rows(o, c, rows, 1, nan, 2, out));
-        assert_fails(INFL_E_ARGUMENT, infl_objective_dense(NULL, c, out));
-        assert_fails(INFL_E_ARGUMENT, infl_objective_dense(o, c, NULL));
+        assert_fails(INFL_E_ARGUMENT, infl_objective_dense(NULL, c, NULL, out, NULL));
+        assert_fails(INFL_E_ARGUMENT, infl_objective_dense(o, c, NULL, NULL, NULL));
     }
     assert_fails(INFL_E_ARGUMENT, infl_objective_product_rows(NULL, h, rows, 2, v, 1, out));
     assert_fails(INFL_E_ARGUMENT, infl_objective_product(o, (infl_curvature_kind)3, v, 1, out));
     assert_fails(INFL_E_ARGUMENT, infl_objective_product(o, (infl_curvature_kind)-1, v, 1, out));
-    assert_fails(INFL_E_ARGUMENT, infl_objective_dense(o, (infl_curvature_kind)3, out));
+    assert_fails(INFL_E_ARGUMENT, infl_objective_dense(o, (infl_curvature_kind)3, NULL, out, NULL));
 
     assert_fails(INFL_E_ARGUMENT, infl_objective_set_parameters(NULL, v));
     assert_fails(INFL_E_ARGUMENT, infl_objective_set_parameters(o, NULL));
