@@ -31,7 +31,7 @@ endif
 
 # Fedora and others keep these headers in folders of their own.
 LIBRARY_INCLUDES := $(addprefix -I,$(wildcard /usr/include/blis /usr/include/lapacke))
-LIBS = -lblis -llapacke -llapack -lz -lm
+LIBS = -lblis -llapacke -llapack -lz -ljansson -lxxhash -lm
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -pedantic
 BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -fopenmp -Iinclude $(CPPFLAGS)

@@ -232,6 +232,21 @@ static void row_products(image_problem *q, const double *vectors) {
     check(infl_objective_row_products(q->objective, NULL, 0, vectors, VECTORS, q->result));
 }
 
+/* The dense Hessian, passes in the given precision; its sums are in f64. */
+static double dense_hessian(image_problem *q, infl_precision precision) {
+    size_t p = infl_objective_parameters(q->objective);
+    double *matrix = malloc(p * p * sizeof *matrix);
+    infl_dense_options options = INFL_DENSE_OPTIONS_INIT;
+    options.precision = precision;
+    if (matrix == NULL)
+        exit(1);
+    double start = now();
+    check(infl_objective_dense(q->objective, INFL_HESSIAN, &options, matrix, NULL));
+    double seconds = now() - start;
+    free(matrix);
+    return seconds;
+}
+
 /* Seconds of one unit. */
 static double time_unit(unit work, image_problem *q, const double *vectors) {
     double total = 0.0;
@@ -255,7 +270,11 @@ static const char *after(const char *prefix, const char *name) {
 static double image_work(const char *name) {
     image_problem *q;
     double seconds = -1.0, *vectors = NULL;
-    if ((q = images(after("hvp_over_grad_", name))) != NULL) {
+    if (strcmp(name, "hessian_klcnn_f32") == 0) {
+        seconds = dense_hessian(images("klcnn"), INFL_F32);
+    } else if (strcmp(name, "hessian_klcnn_f64") == 0) {
+        seconds = dense_hessian(images("klcnn"), INFL_F64);
+    } else if ((q = images(after("hvp_over_grad_", name))) != NULL) {
         vectors = noise(infl_objective_parameters(q->objective), 2);
         double alone = time_unit(gradient, q, vectors);
         image_problem keeping = *q; /* the value pass, from the second product on */
@@ -310,13 +329,17 @@ static long resident(void) {
 }
 
 static int memory_of(const char *name) {
-    image_problem *q = images(after("mem_hvp_", name));
+    int dense = strcmp(name, "mem_hessian_klcnn") == 0;
+    image_problem *q = images(dense ? "klcnn" : after("mem_hvp_", name));
     if (q == NULL)
         return 1;
     double *vectors = noise(infl_objective_parameters(q->objective), 2);
     memset(q->result, 0, infl_objective_parameters(q->objective) * sizeof *q->result);
     long before = resident();
-    hessian_product(q, vectors);
+    if (dense)
+        dense_hessian(q, INFL_F64);
+    else
+        hessian_product(q, vectors);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf("%ld %ld\n", before, usage.ru_maxrss);

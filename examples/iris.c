@@ -23,6 +23,7 @@
 #include "common/plot.h"
 #include "common/progress.h"
 #include "common/statistics.h"
+#include "common/try.h"
 
 enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
 
@@ -251,13 +252,6 @@ typedef struct study {
     infl_train_result *results; /* m */
     double *column[N_ROW_MEASURES]; /* m each */
 } study;
-
-#define TRY(call)                                                                                                      \
-    do {                                                                                                               \
-        infl_status status_of_call_ = (call);                                                                          \
-        if (status_of_call_ != INFL_OK)                                                                                \
-            return status_of_call_;                                                                                    \
-    } while (0)
 
 static void study_clear(study *t) {
     infl_influence_destroy(t->influence);
@@ -1151,13 +1145,7 @@ static int write_settings(const settings *s, const argument *table, size_t n) {
     if (output_open(&out, s->out, "settings.txt") != 0)
         return -1;
     fprintf(out.file, "library = %s\nexample = iris\n", infl_version());
-    for (size_t i = 0; i < n; i++) {
-        if (table[i].target == &s->help || table[i].target == &s->version)
-            continue;
-        fprintf(out.file, "%s = ", table[i].name);
-        arguments_print_value(out.file, &table[i]);
-        fputc('\n', out.file);
-    }
+    arguments_print_all(out.file, table, n);
     return output_close(&out);
 }
 
@@ -1165,12 +1153,12 @@ static int write_settings(const settings *s, const argument *table, size_t n) {
 
 /* A series of the paper's numbers, and one of ours with error bars where there is more than one seed. */
 static plot_series paper_series(const char *label, const char *key, int colour) {
-    plot_series line = {label, "paper.csv", key, 2, 3, 0, 0.0, colour, 1, 1};
+    plot_series line = {label, "paper.csv", key, 2, 3, 0, 0, 0.0, colour, 1, 1};
     return line;
 }
 
 static plot_series our_series(const settings *s, const char *label, const char *key, int colour, double shift) {
-    plot_series line = {label, "summary.csv", key, 2, 4, s->seeds > 1 ? 5 : 0, shift, colour, 0, 1};
+    plot_series line = {label, "summary.csv", key, 2, 4, s->seeds > 1 ? 5 : 0, 0, shift, colour, 0, 1};
     return line;
 }
 
@@ -1185,7 +1173,7 @@ static void print_statistics(char *text, size_t size, statistics ours) {
 
 /* 1a: the norms of the removed rows. */
 static int write_plot_1a(const plan *p, double *values) {
-    const plot_series points = {"one removed row", "fig1a.csv", NULL, 4, 3, 0, 0.0, 0, 0, 0};
+    const plot_series points = {"one removed row", "fig1a.csv", NULL, 4, 3, 0, 0, 0.0, 0, 0, 0};
     char ours[64], note[128];
     print_statistics(ours, sizeof ours, over_seeds(p, &all_series[SERIES_1A], 1, values));
     snprintf(note, sizeof note, "Spearman %s (paper %.2f)", ours, paper_value("1a", 1));
@@ -1214,8 +1202,8 @@ static int write_plot_1b(const plan *p, double *values) {
     snprintf(labels[1], sizeof labels[1], "as retrained: Spearman %s (paper %.2f)", raw, paper_value("1b", 1));
     const plot_series points[] = {
         {labels[1], "rows.csv", sweep_names[SWEEP_NO_DECAY], ROW_COLUMN + ROW_retrain_norm_raw,
-         ROW_COLUMN + ROW_influence_norm, 0, 0.0, 1, 1, 0},
-        {labels[0], "fig1b.csv", NULL, 4, 3, 0, 0.0, 0, 0, 0},
+         ROW_COLUMN + ROW_influence_norm, 0, 0, 0.0, 1, 1, 0},
+        {labels[0], "fig1b.csv", NULL, 4, 3, 0, 0, 0.0, 0, 0, 0},
     };
     const plot panel = {
         .name = "fig1b",

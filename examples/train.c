@@ -11,17 +11,12 @@
 
 #include "common/arguments.h"
 #include "common/interrupt.h"
+#include "common/mnist.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "common/try.h"
 
 enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128, MAX_PATH = 4096, MAX_BATCHES = 5 };
-
-#define TRY(call)                                                                                                      \
-    do {                                                                                                               \
-        infl_status status_of_call_ = (call);                                                                          \
-        if (status_of_call_ != INFL_OK)                                                                                \
-            return status_of_call_;                                                                                    \
-    } while (0)
 
 /* ---- settings --------------------------------------------------------------------------------------------------- */
 
@@ -101,16 +96,6 @@ static file_path path_in(const settings *s, const char *name) {
     return path;
 }
 
-static infl_status read_mnist(infl_dataset **out, const settings *s, const char *part,
-                              const infl_image_options *options) {
-    char name[64];
-    snprintf(name, sizeof name, "mnist/%s-images-idx3-ubyte.gz", part);
-    file_path images = path_in(s, name);
-    snprintf(name, sizeof name, "mnist/%s-labels-idx1-ubyte.gz", part);
-    file_path labels = path_in(s, name);
-    return infl_dataset_from_idx(out, images.text, labels.text, options);
-}
-
 static infl_status read_cifar10(infl_dataset **out, const settings *s, int training,
                                 const infl_image_options *options) {
     file_path batches[MAX_BATCHES] = {path_in(s, "cifar10/test_batch.bin")};
@@ -130,7 +115,7 @@ static infl_status read_rows(infl_dataset **out, const settings *s, int training
     options.precision = (infl_precision)s->precision;
     options.count = training ? s->rows : 0;
     if (s->data == DATA_MNIST)
-        return read_mnist(out, s, training ? "train" : "t10k", &options);
+        return mnist_read(out, s->folder, training ? "train" : "t10k", &options);
     return read_cifar10(out, s, training, &options);
 }
 

@@ -380,6 +380,12 @@ INFL_API infl_status infl_model_create_mlp(infl_model **out, infl_precision prec
 
 /* A model of its own with the same graph, precision, parameter values and state. */
 INFL_API infl_status infl_model_clone(infl_model **out, const infl_model *model);
+
+/*
+ * Likewise, computing at the given precision: to train in single precision and polish in double, say. INFL_E_NONFINITE: a
+ * parameter is too large for f32.
+ */
+INFL_API infl_status infl_model_convert(infl_model **out, const infl_model *model, infl_precision precision);
 INFL_API void infl_model_destroy(infl_model *model);
 
 /* Draws all parameters anew from the seed, as at creation; the state begins anew as well. */
@@ -525,14 +531,25 @@ typedef struct infl_objective_options {
     size_t keep_budget;           /* bytes of it that may hold the value pass of curvature products, from the second
                                      over the same rows at the same θ on (conjugate gradients): the next ones then cost
                                      2 gradients instead of 8/3. Used where all rows fit in; 0: never                */
+    const size_t *parameters;     /* the parameters that the objective is a function of: indices into the model's θ,
+                                     strictly ascending, copied, such as the ranges of the last layer's tensors
+                                     (infl_model_tensor); NULL: all                                                  */
+    size_t n_parameters;          /* how many; 0 with NULL                                                          */
 } infl_objective_options;
 #define INFL_OBJECTIVE_OPTIONS_INIT                                                                                    \
-    {sizeof(infl_objective_options), 0.0, INFL_DECAY_ALL, 0, 0, (size_t)256 << 20}
+    {sizeof(infl_objective_options), 0.0, INFL_DECAY_ALL, 0, 0, (size_t)256 << 20, NULL, 0}
 
 /*
  * The risk of a model on a dataset. Borrows the model: θ is the model's, read at every call and written by
  * infl_objective_set_parameters and training, and objectives on one model see the same θ. Keeps a reference to the
- * dataset. INFL_E_ARGUMENT: features and inputs, or targets and outputs, do not fit each other and the loss; μ < 0.
+ * dataset. INFL_E_ARGUMENT: features and inputs, or targets and outputs, do not fit each other and the loss; μ < 0; a
+ * parameter is not there or not above the one before it.
+ *
+ * With parameters named in the options, θ and p are those alone wherever this objective goes: gradients, products,
+ * curvature, training, polishing, influence, retraining, and copies of it. The others stay as the model has them, and R
+ * has the decay of the named ones only. (The state of batch normalisation still follows training.) A test objective of
+ * the same parameters goes with it. Whole vectors of the model take up to 64 MiB, or the two that are needed at least, on
+ * top of the memory budget.
  */
 INFL_API infl_status infl_objective_create(infl_objective **out, infl_model *model, const infl_loss *loss,
                                            const infl_dataset *dataset, const infl_objective_options *options);
@@ -694,6 +711,34 @@ INFL_API infl_status infl_curvature_product(infl_curvature *curvature, const dou
 /* The dense p×p matrix C + λI, exactly symmetric. */
 INFL_API infl_status infl_curvature_dense(infl_curvature *curvature, double *matrix);
 
+/* λ from now on. An inverse is of the λ it was created with, and gives INFL_E_ARGUMENT until that is set again. */
+INFL_API infl_status infl_curvature_set_damping(infl_curvature *curvature, double damping);
+
+/*
+ * Forms C as a dense matrix, by infl_objective_dense with these options (NULL: the defaults), and keeps it: products,
+ * inverses, eigenvalues and infl_curvature_dense then use the matrix, p² multiplications a product whatever n. After a
+ * change of θ or of the model's state they give INFL_E_ARGUMENT until it is formed again. Stochastic estimates over some
+ * rows still come from the objective. report may be NULL. INFL_E_UNSUPPORTED: the curvature is not of an objective.
+ */
+INFL_API infl_status infl_curvature_form(infl_curvature *curvature, const infl_dense_options *options,
+                                         infl_dense_report *report);
+
+/*
+ * The formed matrix (C, without λ) in a file of the safetensors format, which other programs read as well: float64,
+ * row-major, named "matrix". The file appears whole or not at all. INFL_E_ARGUMENT: nothing is formed, or θ or the state
+ * has changed since; INFL_E_IO.
+ */
+INFL_API infl_status infl_curvature_save(const infl_curvature *curvature, const char *path);
+
+/*
+ * The curvature of an objective (borrowed), of the kind that the file says, with the file's matrix as if it had just been
+ * formed. The file has hashes of what its numbers depend on. INFL_E_ARGUMENT, saying which differs: the model (graph,
+ * precision, θ, state) or the data (rows and their order, targets, loss, decay) is another than the file's; of a custom
+ * objective's data the losses at θ decide. INFL_E_IO; INFL_E_FORMAT: it is no such file, or is damaged.
+ */
+INFL_API infl_status infl_curvature_load(infl_curvature **out, infl_objective *objective, const char *path,
+                                         double damping);
+
 /*
  * All p eigenvalues of C + λI in ascending order, from the dense matrix by LAPACK; eigenvectors: p×p, one a row, or
  * NULL.
@@ -756,7 +801,8 @@ typedef struct infl_inverse_options {
     size_t lissa_repeats;    /* independent recursions, averaged; ≥ 1                                              */
     size_t lissa_check;      /* iterations between two looks at divergence and at the residual; 0: 50              */
     uint64_t seed;           /* of LiSSA's batches                                                                 */
-    infl_progress_fn progress;
+    infl_progress_fn progress; /* stages "dense" (exact methods; not of a matrix that is there already) or "prepare"
+                                (LiSSA's scale), then "solve"                                                  */
     void *progress_context;
 } infl_inverse_options;
 #define INFL_INVERSE_OPTIONS_INIT                                                                                      \
@@ -778,13 +824,29 @@ typedef struct infl_solve_report {
 
 /*
  * Prepares (factorises; finds LiSSA's scale). The inverse, by whichever method, is of the θ that the curvature's
- * objective has at this moment, and of its model's state: where one has changed since, infl_inverse_solve and all
- * that uses it give INFL_E_ARGUMENT; create the inverse again.
+ * objective has at this moment, of its model's state and of the damping: where one has changed since, infl_inverse_solve
+ * and all that uses it give INFL_E_ARGUMENT; create the inverse again.
  */
 INFL_API infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature,
                                          const infl_inverse_options *options);
 INFL_API void infl_inverse_destroy(infl_inverse *inverse);
 INFL_API size_t infl_inverse_size(const infl_inverse *inverse); /* p */
+
+/*
+ * What was prepared, in a file as infl_curvature_save writes it: "factor" (p×p, lower triangular, L with LLᵀ = C + λI) of
+ * INFL_CHOLESKY; "values" (p) and "vectors" (p×p, one a row) of INFL_EIGEN. INFL_E_UNSUPPORTED: another method, or a
+ * curvature by infl_curvature_from_product; INFL_E_ARGUMENT: θ, the state or the damping has changed; INFL_E_IO.
+ */
+INFL_API infl_status infl_inverse_save(const infl_inverse *inverse, const char *path);
+
+/*
+ * The inverse in a file, of a curvature (borrowed) of the same kind, damping, model and data, or of the same matrix; else
+ * INFL_E_ARGUMENT, saying which differs. options: NULL for the file's method, policy and cutoff; or the file's method,
+ * with any policy and cutoff for its eigenvalues. INFL_E_IO, INFL_E_FORMAT as infl_curvature_load; INFL_E_INDEFINITE as
+ * infl_inverse_create.
+ */
+INFL_API infl_status infl_inverse_load(infl_inverse **out, infl_curvature *curvature, const char *path,
+                                       const infl_inverse_options *options);
 
 /* solutions[j] = (C+λI)⁻¹ right_sides[j], k×p each, which may be the same array; reports: k, or NULL. */
 INFL_API infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
@@ -911,7 +973,8 @@ typedef struct infl_train_result {
     double gradient_norm; /* ‖∇R(θ)‖₂ at the end, over all rows */
     size_t steps;         /* steps (polish: iterations) done  */
     infl_stop_reason reason;
-    double reserved[4];
+    size_t products;      /* products with the Hessian that polishing spent; 0 of training */
+    double reserved[3];
 } infl_train_result;
 
 /*
@@ -934,12 +997,20 @@ typedef struct infl_polish_options {
     size_t max_cg_iterations;  /* a step; 0: 2·p                                                                   */
     infl_progress_fn progress; /* stage "polish"                                                                   */
     void *progress_context;
+    const infl_inverse *preconditioner; /* for conjugate gradients; NULL: none. Borrowed, and only read: polishes on any
+                                  number of threads may share it                                                   */
 } infl_polish_options;
-#define INFL_POLISH_OPTIONS_INIT {sizeof(infl_polish_options), 1e-10, 200, 0, NULL, NULL}
+#define INFL_POLISH_OPTIONS_INIT {sizeof(infl_polish_options), 1e-10, 200, 0, NULL, NULL, NULL}
 
 /*
  * Newton–CG in a trust region (Steihaug 1983; Nocedal & Wright, algorithm 7.2) on all rows: from near an optimum to
  * ‖∇R‖ ≤ gradient_tolerance. The result says how far it came; reaching the iteration limit is no error.
+ *
+ * With a preconditioner M⁻¹ the trust region is of its norm, √(s·Ms) (Conn, Gould & Toint, algorithm 7.5.1), and the
+ * nearer M is to the Hessian, the fewer products a step takes. It may be of any objective with as many parameters, at any
+ * θ: one inverse at an optimum serves all removals of a row from there, also through infl_retrain_without, and takes one
+ * to three products a step where plain conjugate gradients take up to p. INFL_E_ARGUMENT: it is of another p, or neither by
+ * INFL_CHOLESKY nor by INFL_EIGEN with what is positive definite (INFL_EIGEN_CLIP and INFL_EIGEN_ABSOLUTE always are).
  */
 INFL_API infl_status infl_polish(infl_objective *objective, const infl_polish_options *options,
                                  infl_train_result *result);
@@ -961,8 +1032,10 @@ typedef struct infl_retrain_options {
     void *progress_context;
     const double *start_state;         /* a state of the model to start from, likewise (infl_model_state numbers); NULL:
                                           the present one                                                           */
+    const char *journal;               /* path of a file that keeps each finished retraining, so that a call that was
+                                          killed can be made again and goes on where it was (see below); NULL: none */
 } infl_retrain_options;
-#define INFL_RETRAIN_OPTIONS_INIT {sizeof(infl_retrain_options), NULL, NULL, NULL, NULL, 1, 0, NULL, NULL, NULL}
+#define INFL_RETRAIN_OPTIONS_INIT {sizeof(infl_retrain_options), NULL, NULL, NULL, NULL, 1, 0, NULL, NULL, NULL, NULL}
 
 /* Arrays of the caller's to fill; each may be NULL. m: the number of rows removed in turn, t: of test rows. */
 typedef struct infl_retrain_output {
@@ -976,14 +1049,31 @@ typedef struct infl_retrain_output {
     double *control_parameters; /* p: θ after the control run − the optimum's: the drift. Needs subtract_control    */
     double *control_losses;     /* t: each test row's loss after the control run − the optimum's                   */
     infl_train_result *control_result; /* 1                                                                        */
+    /* written by the call: */
+    size_t resumed;             /* retrainings taken from the journal, the control run included                    */
+    size_t dropped;             /* bytes of a torn last record that were cut off the journal                       */
 } infl_retrain_output;
-#define INFL_RETRAIN_OUTPUT_INIT {sizeof(infl_retrain_output), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+#define INFL_RETRAIN_OUTPUT_INIT {sizeof(infl_retrain_output), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0}
 
 /*
  * Leave-one-out ground truth: for each given row of the train objective, removes it, retrains, and compares. The
  * objectives keep their θ and state. test may be NULL (then no losses); it measures at its own loss, without decay. Each
  * retraining's state goes with its θ where losses are measured. options NULL:
  * polish with its defaults from the present θ, less the control.
+ *
+ * Batches are those of the control run, less the removed row: the batch that had it has one row fewer, all others are the
+ * same rows (infl_train on an objective without the row would shift all later ones). A step whose batch has no row left,
+ * or fewer than batch normalisation needs, is counted but not taken: θ, the state and the optimiser's memory stay.
+ *
+ * With a journal each retraining is on disk when progress says that it is done. Killed at any moment, the same call again
+ * takes from the file what is there, retrains the rest and ends with the same bits as one that was not disturbed, on any
+ * number of threads; resumed rows count as done for progress from the start. The file keeps how each retraining ended,
+ * losses of the test rows where they are asked for, and θ (p numbers each) where parameter_changes, norms, cosines or
+ * control_parameters are. Other rows in another order may be asked for: those that are there are not retrained. All else
+ * that determines the bits must be the same, else INFL_E_ARGUMENT: train (rows, θ, state), start, training and polishing,
+ * subtract_control, test and its rows, what is kept, the library's version, and how the machine rounds. INFL_E_FORMAT,
+ * with path and byte: the file is no journal, or is damaged before its last record (a torn last one is cut off).
+ * INFL_E_IO: it cannot be opened, read or written, or another call or process has it; what is in it stays.
  */
 INFL_API infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size_t n_rows,
                                           infl_objective *test, const size_t *test_rows, size_t n_test,

@@ -2,7 +2,6 @@
 
 #include <omp.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "memory.h"
@@ -15,11 +14,7 @@ enum {
  * threads convert it layer by layer instead, each time that they come to the layer. */
 static const size_t TANGENT_BYTES = (size_t)256 << 20, LARGE_TANGENT_BYTES = (size_t)16 << 20;
 
-/*
- * A function of the network alone, so that sums over rows are grouped in one way only: as many rows as keep the largest
- * array in the second-level cache, within reason for matrix products; at least whole vectors.
- */
-static size_t chunk_rows(const infl_network *network) {
+size_t infl_chunk_rows(const infl_network *network) {
     size_t width = 1, rows = 256;
     for (size_t i = 0; i < network->n_layers; i++)
         width = network->layers[i].width > width ? network->layers[i].width : width;
@@ -106,7 +101,7 @@ static infl_status make_schedule(infl_chunks *chunks, const infl_chunk_job *job,
     const infl_engine *engine = chunks->model->engine;
     size_t k = job->k > 0 ? job->k : 1, p = network->n_parameters;
     size_t limit = chunks->budget > 0 ? chunks->budget : SIZE_MAX;
-    infl_schedule s = {.work = job->work, .n = job->n, .k = k, .chunk_rows = chunk_rows(network)};
+    infl_schedule s = {.work = job->work, .n = job->n, .k = k, .chunk_rows = infl_chunk_rows(network)};
     if (s.chunk_rows > job->n)
         s.chunk_rows = job->n;
     s.n_chunks = (job->n + s.chunk_rows - 1) / s.chunk_rows;
@@ -123,7 +118,7 @@ static infl_status make_schedule(infl_chunks *chunks, const infl_chunk_job *job,
     s.keep = keep && s.block == k;
     for (int fits = 0;;) {
         s.blocks = (k + s.block - 1) / s.block;
-        s.turns = is_sum(job->work) && s.n_chunks > 1 ? s.blocks * network->n_layers * sizeof(atomic_size_t) : 0;
+        s.turns = is_sum(job->work) && s.n_chunks > 1 ? s.blocks * network->n_layers * sizeof(infl_turn) : 0;
         INFL_TRY(plan_block(chunks, job, &s, limit, &fits));
         if (fits)
             break;
@@ -255,29 +250,35 @@ typedef struct turn_sink {
     const infl_model *model;
     double *sums; /* k×p */
     size_t chunk;
-    atomic_size_t *turns; /* of each layer: the chunk that comes next; NULL: there is only one chunk */
+    infl_turn *turns; /* of each layer; NULL: there is only one chunk */
 } turn_sink;
 
-static void await(const atomic_size_t *turn, size_t chunk) {
+int infl_turn_await(const infl_turn *turn, size_t chunk, const atomic_int *cancelled) {
     enum { SPINS = 4096 };
-    for (size_t spins = 0; atomic_load_explicit(turn, memory_order_acquire) != chunk; spins++)
+    for (size_t spins = 0; atomic_load_explicit(turn, memory_order_acquire) != chunk; spins++) {
+        if (cancelled != NULL && atomic_load_explicit(cancelled, memory_order_relaxed))
+            return 0;
         if (spins >= SPINS)
             sched_yield();
+    }
+    return 1;
 }
+
+void infl_turn_pass(infl_turn *turn, size_t chunk) { atomic_store_explicit(turn, chunk + 1, memory_order_release); }
 
 static void take_in_turn(const infl_gradient_sink *base, const infl_layer *layer, const void *gradients, size_t slots) {
     const turn_sink *sink = (const turn_sink *)base;
     const infl_engine *engine = sink->model->engine;
-    atomic_size_t *turn = sink->turns == NULL ? NULL : &sink->turns[layer->index];
+    infl_turn *turn = sink->turns == NULL ? NULL : &sink->turns[layer->index];
     if (turn != NULL)
-        await(turn, sink->chunk);
+        infl_turn_await(turn, sink->chunk, NULL);
     for (size_t j = 0; j < slots; j++) {
         double *sums = sink->sums + j * sink->model->network.n_parameters + layer->offset;
         const void *from = (const char *)gradients + j * layer->parameters * engine->real_size;
         (sink->chunk == 0 ? engine->to_double : engine->add_to_double)(sums, from, layer->parameters);
     }
     if (turn != NULL)
-        atomic_store_explicit(turn, sink->chunk + 1, memory_order_release);
+        infl_turn_pass(turn, sink->chunk);
 }
 
 /*
@@ -349,7 +350,8 @@ static void run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, infl
 typedef struct shared_memory {
     char *values;   /* of one chunk a thread, where they lie apart from the workspaces */
     char *tangents;
-    atomic_size_t *turns, next;
+    infl_turn *turns;
+    atomic_size_t next;
 } shared_memory;
 
 /* Chunk after chunk of one block of vectors after another, as the threads come to take them. */
@@ -397,7 +399,7 @@ infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job) {
     const infl_engine *engine = chunks->model->engine;
     size_t k = job->k > 0 ? job->k : 1, p = chunks->model->network.n_parameters;
     shared_memory memory = {.values = (char *)chunks->memory + s.threads * s.workspace};
-    memory.turns = (atomic_size_t *)(memory.values + (s.keep ? 0 : s.threads * s.kept));
+    memory.turns = (infl_turn *)(memory.values + (s.keep ? 0 : s.threads * s.kept));
     memory.tangents = (char *)memory.turns + s.turns;
     if (s.turns > 0)
         memset(memory.turns, 0, s.turns);

@@ -9,6 +9,8 @@
 #ifndef INFL_CHUNKS_H
 #define INFL_CHUNKS_H
 
+#include <stdatomic.h>
+
 #include "network.h"
 #include "plan.h"
 
@@ -80,6 +82,18 @@ typedef struct infl_chunks {
     size_t kept_bytes;
     int kept_stands; /* it is filled */
 } infl_chunks;
+
+/*
+ * A function of the network alone, so that sums over rows are grouped in one way only: as many rows as keep the largest
+ * array in the second-level cache, within reason for matrix products; at least whole vectors.
+ */
+size_t infl_chunk_rows(const infl_network *network);
+
+/* Threads add to the same sums in the order of the chunks: the chunk whose turn it is. */
+typedef atomic_size_t infl_turn;
+/* Waits until it is the chunk's turn; 0: it was called off. cancelled may be NULL. */
+int infl_turn_await(const infl_turn *turn, size_t chunk, const atomic_int *cancelled);
+void infl_turn_pass(infl_turn *turn, size_t chunk);
 
 infl_status infl_chunks_run(infl_chunks *chunks, const infl_chunk_job *job);
 /* The bytes that such a run takes. */

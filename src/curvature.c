@@ -6,6 +6,7 @@
 #include "dense.h"
 #include "memory.h"
 #include "objective.h"
+#include "saved.h"
 
 /* Columns of a dense matrix that are asked for at once: they bound the memory and leave threads enough side by side. */
 #define DENSE_BLOCK ((size_t)128)
@@ -14,7 +15,8 @@ static infl_status curvature_create(infl_curvature **out, const infl_curvature_o
                                     size_t n_rows, double damping) {
     infl_curvature *curvature;
     INFL_ALLOCATE(curvature, 1);
-    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .damping = damping, .remedy = ""};
+    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .threads = 1, .damping = damping,
+                                  .remedy = ""};
     *out = curvature;
     return INFL_OK;
 }
@@ -44,9 +46,31 @@ static infl_status objective_point(const void *self, double *point) {
     return infl_objective_get_state(objective, point + objective->n_parameters);
 }
 
+static infl_status objective_form(void *self, const infl_dense_options *options, double *matrix,
+                                  infl_dense_report *report) {
+    const objective_curvature *of = self;
+    return infl_objective_dense(of->objective, of->kind, options, matrix, report);
+}
+
+static infl_status objective_dense(void *self, infl_progress_fn progress, void *context, double *matrix) {
+    infl_dense_options options = INFL_DENSE_OPTIONS_INIT;
+    options.progress = progress;
+    options.progress_context = context;
+    return objective_form(self, &options, matrix, NULL);
+}
+
+static infl_status objective_describe(const void *self, infl_saved *saved) {
+    const objective_curvature *of = self;
+    saved->kind = (int)of->kind;
+    saved->n = infl_objective_rows(of->objective);
+    return infl_objective_identity(of->objective, &saved->identity);
+}
+
 infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
                                   double damping) {
-    static const infl_curvature_ops ops = {infl_release, objective_product, NULL, objective_point};
+    static const infl_curvature_ops ops = {.destroy = infl_release, .product = objective_product,
+                                           .dense = objective_dense, .form = objective_form, .point = objective_point,
+                                           .describe = objective_describe};
     INFL_REQUIRE(out);
     INFL_REQUIRE(objective);
     if ((int)kind < INFL_HESSIAN || (int)kind > INFL_FISHER)
@@ -59,13 +83,27 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
     *self = (objective_curvature){objective, kind};
     infl_status status = curvature_create(out, &ops, self, infl_objective_parameters(objective),
                                           infl_objective_rows(objective), damping);
-    if (status != INFL_OK)
+    if (status != INFL_OK) {
         infl_release(self);
-    else
-        (*out)->n_point = objective->n_parameters + infl_objective_state(objective);
-    if (status == INFL_OK && kind == INFL_HESSIAN)
+        return status;
+    }
+    (*out)->n_point = objective->n_parameters + infl_objective_state(objective);
+    (*out)->threads = objective->threads;
+    if (kind == INFL_HESSIAN)
         (*out)->remedy = "not a minimum? train or polish further, use INFL_GAUSS_NEWTON, or damp: ";
-    return status;
+    return INFL_OK;
+}
+
+/*
+ * k products with a symmetric matrix, by dot products and not by gemm: an answer's bits do not depend on how many vectors
+ * were asked for with it.
+ */
+static void multiply(const double *matrix, size_t p, const double *vectors, size_t k, double *out, int threads) {
+    static const size_t LARGE = (size_t)1 << 18; /* numbers; a smaller matrix is read before threads have begun */
+#pragma omp parallel for num_threads(threads) if (p * p >= LARGE)
+    for (size_t i = 0; i < p; i++)
+        for (size_t j = 0; j < k; j++)
+            out[j * p + i] = infl_dot(matrix + i * p, vectors + j * p, p);
 }
 
 typedef struct matrix_curvature {
@@ -78,20 +116,28 @@ static void matrix_destroy(void *self) {
     infl_release(self);
 }
 
-/* By dot products and not by gemm: an answer's bits do not depend on how many vectors were asked for with it. */
 static infl_status matrix_product(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
                                   double *out) {
     const matrix_curvature *of = self;
     (void)rows, (void)n; /* a matrix has no rows of data: it is its own estimate */
-    for (size_t i = 0; i < of->p; i++)
-        for (size_t j = 0; j < k; j++)
-            out[j * of->p + i] = infl_dot(of->matrix + i * of->p, vectors + j * of->p, of->p);
+    multiply(of->matrix, of->p, vectors, k, out, 1);
     return INFL_OK;
 }
 
-static infl_status matrix_dense(void *self, double *matrix) {
+static infl_status matrix_dense(void *self, infl_progress_fn progress, void *context, double *matrix) {
     const matrix_curvature *of = self;
+    (void)progress, (void)context; /* it is there */
     memcpy(matrix, of->matrix, of->p * of->p * sizeof *matrix);
+    return INFL_OK;
+}
+
+static infl_status matrix_describe(const void *self, infl_saved *saved) {
+    const matrix_curvature *of = self;
+    infl_hash *hash;
+    INFL_TRY(infl_hash_begin(&hash));
+    infl_hash_doubles(hash, of->matrix, of->p * of->p);
+    infl_hash_end(hash, saved->identity.model);
+    saved->kind = INFL_SAVED_MATRIX;
     return INFL_OK;
 }
 
@@ -103,7 +149,8 @@ static void symmetrise(double *matrix, size_t p) {
 }
 
 infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matrix, size_t p, double damping) {
-    static const infl_curvature_ops ops = {matrix_destroy, matrix_product, matrix_dense, NULL};
+    static const infl_curvature_ops ops = {.destroy = matrix_destroy, .product = matrix_product,
+                                           .dense = matrix_dense, .describe = matrix_describe};
     INFL_REQUIRE(out);
     INFL_REQUIRE(matrix);
     if (p == 0)
@@ -152,7 +199,7 @@ static infl_status callback_product(void *self, const size_t *rows, size_t n, co
 
 infl_status infl_curvature_from_product(infl_curvature **out, infl_product_fn product, void *context, size_t p,
                                         double damping) {
-    static const infl_curvature_ops ops = {infl_release, callback_product, NULL, NULL};
+    static const infl_curvature_ops ops = {.destroy = infl_release, .product = callback_product};
     INFL_REQUIRE(out);
     INFL_REQUIRE(product);
     if (p == 0)
@@ -171,6 +218,8 @@ void infl_curvature_destroy(infl_curvature *curvature) {
     if (curvature == NULL)
         return;
     curvature->ops->destroy(curvature->self);
+    infl_release(curvature->formed);
+    infl_release(curvature->formed_point);
     infl_release(curvature);
 }
 
@@ -178,13 +227,149 @@ size_t infl_curvature_size(const infl_curvature *curvature) { return curvature =
 
 double infl_curvature_damping(const infl_curvature *curvature) { return curvature == NULL ? 0 : curvature->damping; }
 
+infl_status infl_curvature_set_damping(infl_curvature *curvature, double damping) {
+    INFL_REQUIRE(curvature);
+    INFL_TRY(check_damping(__func__, damping));
+    curvature->damping = damping;
+    return INFL_OK;
+}
+
+infl_status infl_curvature_read_point(const infl_curvature *curvature, double **point) {
+    *point = NULL;
+    if (curvature->ops->point == NULL)
+        return INFL_OK;
+    INFL_ALLOCATE(*point, curvature->n_point);
+    return curvature->ops->point(curvature->self, *point);
+}
+
+infl_status infl_curvature_check_point(const infl_curvature *curvature, const double *point, const char *since,
+                                       const char *remedy) {
+    double *now;
+    size_t p = curvature->p;
+    infl_status status = infl_curvature_read_point(curvature, &now);
+    for (size_t i = 0; status == INFL_OK && now != NULL && i < curvature->n_point; i++)
+        if (now[i] != point[i])
+            status = infl_fail(INFL_E_ARGUMENT, "%s has changed since %s (%s %zu: %g, now %g, a change of %.2g); %s",
+                               i < p ? "theta" : "the model's state", since, i < p ? "parameter" : "number",
+                               i < p ? i : i - p, point[i], now[i], now[i] - point[i], remedy);
+    infl_release(now);
+    return status;
+}
+
+/* That what was formed is of θ and the state as they are. */
+static infl_status check_formed(const infl_curvature *curvature) {
+    return infl_curvature_check_point(curvature, curvature->formed_point, "the matrix was formed",
+                                      "call infl_curvature_form again");
+}
+
+infl_status infl_curvature_form(infl_curvature *curvature, const infl_dense_options *options,
+                                infl_dense_report *report) {
+    INFL_REQUIRE(curvature);
+    if (curvature->ops->form == NULL)
+        return infl_fail(INFL_E_UNSUPPORTED, "%s: the curvature is of no objective; infl_curvature_dense gives its matrix",
+                         __func__);
+    size_t p = curvature->p;
+    double *point = NULL, *matrix = curvature->formed;
+    infl_status status = infl_curvature_read_point(curvature, &point);
+    if (status == INFL_OK && matrix == NULL)
+        INFL_ALLOCATE_MATRIX_OR_OUT(matrix, p, p);
+    if (status == INFL_OK) /* a failure leaves it as it was */
+        status = curvature->ops->form(curvature->self, options, matrix, report);
+    if (status != INFL_OK)
+        goto out;
+    infl_release(curvature->formed_point);
+    curvature->formed = matrix;
+    curvature->formed_point = point;
+    point = NULL;
+out:
+    if (matrix != curvature->formed)
+        infl_release(matrix);
+    infl_release(point);
+    return infl_in_name_of(__func__, status);
+}
+
+infl_status infl_curvature_describe(const infl_curvature *curvature, infl_saved *saved) {
+    *saved = (infl_saved){.damping = curvature->damping, .p = curvature->p};
+    if (curvature->ops->describe == NULL)
+        return infl_fail(INFL_E_UNSUPPORTED, "nothing tells the product of a caller's own from another; make the curvature "
+                         "from its matrix");
+    return curvature->ops->describe(curvature->self, saved);
+}
+
+infl_status infl_curvature_save(const infl_curvature *curvature, const char *path) {
+    INFL_REQUIRE(curvature);
+    INFL_REQUIRE(path);
+    if (curvature->formed == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: the curvature has no matrix yet; call infl_curvature_form first", __func__);
+    infl_saved saved;
+    infl_status status = check_formed(curvature);
+    if (status == INFL_OK)
+        status = infl_curvature_describe(curvature, &saved);
+    if (status == INFL_OK) {
+        saved.content = INFL_SAVED_CURVATURE;
+        saved.damping = 0; /* the matrix is C */
+        status = infl_saved_write(path, &saved, (const double *const[]){curvature->formed});
+    }
+    return infl_in_name_of(__func__, status);
+}
+
+static int is_symmetric(const double *matrix, size_t p) {
+    for (size_t i = 0; i < p; i++)
+        for (size_t j = 0; j < i; j++)
+            if (matrix[i * p + j] != matrix[j * p + i])
+                return 0;
+    return 1;
+}
+
+infl_status infl_curvature_load(infl_curvature **out, infl_objective *objective, const char *path, double damping) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(objective);
+    INFL_REQUIRE(path);
+    INFL_TRY(check_damping(__func__, damping));
+    infl_safetensors *file = NULL;
+    infl_curvature *curvature = NULL;
+    infl_saved saved, expected;
+    infl_status status = infl_saved_open(&file, &saved, path);
+    if (status == INFL_OK && (saved.content != INFL_SAVED_CURVATURE || saved.kind == INFL_SAVED_MATRIX))
+        status = infl_saved_wrong(file, "the file is not of a curvature's matrix");
+    if (status == INFL_OK)
+        status = infl_curvature_create(&curvature, objective, (infl_curvature_kind)saved.kind, damping);
+    if (status == INFL_OK)
+        status = infl_curvature_describe(curvature, &expected);
+    if (status == INFL_OK)
+        status = infl_saved_check(file, &saved, &expected);
+    if (status == INFL_OK)
+        status = infl_curvature_read_point(curvature, &curvature->formed_point);
+    if (status != INFL_OK)
+        goto out;
+    INFL_ALLOCATE_MATRIX_OR_OUT(curvature->formed, curvature->p, curvature->p);
+    if ((status = infl_saved_read(file, &saved, 0, curvature->formed)) != INFL_OK)
+        goto out;
+    if (!infl_all_finite(curvature->formed, curvature->p * curvature->p) ||
+        !is_symmetric(curvature->formed, curvature->p)) {
+        status = infl_saved_wrong(file, "tensor \"matrix\": it is not finite and exactly symmetric");
+        goto out;
+    }
+    *out = curvature;
+    curvature = NULL;
+out:
+    infl_safetensors_close(file);
+    infl_curvature_destroy(curvature);
+    return infl_in_name_of(__func__, status);
+}
+
 /* Unlike the public product, this may leave part of an answer in out when it fails. */
 infl_status infl_curvature_product_rows(infl_curvature *curvature, const size_t *rows, size_t n, const double *vectors,
                                         size_t k, double *out) {
     if (k == 0)
         return INFL_OK;
     size_t p = curvature->p;
-    INFL_TRY(curvature->ops->product(curvature->self, rows, n, vectors, k, out));
+    if (curvature->formed != NULL && rows == NULL) {
+        INFL_TRY(check_formed(curvature));
+        multiply(curvature->formed, p, vectors, k, out, curvature->threads);
+    } else {
+        INFL_TRY(curvature->ops->product(curvature->self, rows, n, vectors, k, out));
+    }
     infl_axpy(curvature->damping, vectors, out, k * p);
     for (size_t j = 0; j < k; j++)
         if (!infl_all_finite(out + j * p, p))
@@ -217,7 +402,7 @@ static infl_status dense_by_products(infl_curvature *curvature, infl_progress_fn
     INFL_ALLOCATE_MATRIX(units, block, p);
     for (size_t first = 0; first < p; first += block) {
         size_t k = p - first < block ? p - first : block;
-        if ((status = infl_report_progress(progress, context, "prepare", first, p)) != INFL_OK)
+        if ((status = infl_report_progress(progress, context, "dense", first, p)) != INFL_OK)
             goto out;
         memset(units, 0, k * p * sizeof *units);
         for (size_t j = 0; j < k; j++)
@@ -231,7 +416,7 @@ static infl_status dense_by_products(infl_curvature *curvature, infl_progress_fn
         }
     }
     symmetrise(matrix, p);
-    status = infl_report_progress(progress, context, "prepare", p, p);
+    status = infl_report_progress(progress, context, "dense", p, p);
 out:
     infl_release(units);
     return status;
@@ -240,8 +425,13 @@ out:
 infl_status infl_curvature_fill_dense(infl_curvature *curvature, infl_progress_fn progress, void *context,
                                       double *matrix) {
     size_t p = curvature->p;
-    INFL_TRY(curvature->ops->dense != NULL ? curvature->ops->dense(curvature->self, matrix)
-                                           : dense_by_products(curvature, progress, context, matrix));
+    if (curvature->formed != NULL) {
+        INFL_TRY(check_formed(curvature));
+        memcpy(matrix, curvature->formed, p * p * sizeof *matrix);
+    } else {
+        INFL_TRY(curvature->ops->dense != NULL ? curvature->ops->dense(curvature->self, progress, context, matrix)
+                                               : dense_by_products(curvature, progress, context, matrix));
+    }
     for (size_t i = 0; i < p; i++)
         matrix[i * p + i] += curvature->damping;
     return INFL_OK;

@@ -2,14 +2,18 @@
 #ifndef INFL_CURVATURE_H
 #define INFL_CURVATURE_H
 
-#include "error.h"
+#include "saved.h"
 
 typedef struct infl_curvature_ops {
     void (*destroy)(void *self);
     /* out[j] = C v_j; rows (n of them) asks for the stochastic estimate over those rows, NULL for all */
     infl_status (*product)(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out);
-    infl_status (*dense)(void *self, double *matrix); /* C, exactly symmetric; NULL: by p products */
+    /* C, exactly symmetric, with progress in columns (stage "dense"); NULL: by p products */
+    infl_status (*dense)(void *self, infl_progress_fn progress, void *context, double *matrix);
+    infl_status (*form)(void *self, const infl_dense_options *options, double *matrix, infl_dense_report *report);
     infl_status (*point)(const void *self, double *point); /* θ and state that C depends on; NULL: on none */
+    /* kind, n and identity for a file; NULL: nothing of it can be kept */
+    infl_status (*describe)(const void *self, infl_saved *saved);
 } infl_curvature_ops;
 
 struct infl_curvature {
@@ -18,6 +22,8 @@ struct infl_curvature {
     size_t p;
     size_t n_point; /* numbers that C depends on: θ, and the state of a model that has one */
     size_t n_rows; /* rows that a stochastic estimate may draw from; 0 where there are none (a plain matrix) */
+    int threads;   /* for products with the formed matrix */
+    double *formed, *formed_point; /* C, and the θ and state it is of; NULL: it was not formed */
     double damping;
     const char *remedy; /* what a sentence about an indefinite C advises before a damping; "": nothing */
 };
@@ -26,7 +32,16 @@ struct infl_curvature {
 infl_status infl_curvature_product_rows(infl_curvature *curvature, const size_t *rows, size_t n, const double *vectors,
                                         size_t k, double *out);
 
-/* infl_curvature_dense, its columns reported as stage "prepare"; a failure may leave part of an answer in matrix. */
+/* θ and state, to be released also on failure; NULL where C depends on none. */
+infl_status infl_curvature_read_point(const infl_curvature *curvature, double **point);
+/* INFL_E_ARGUMENT where they are others by now: "theta has changed since <since> (...); <remedy>". */
+infl_status infl_curvature_check_point(const infl_curvature *curvature, const double *point, const char *since,
+                                       const char *remedy);
+
+/* kind, damping, n, p and identity, for a file of something made of the curvature as it is now. INFL_E_UNSUPPORTED. */
+infl_status infl_curvature_describe(const infl_curvature *curvature, infl_saved *saved);
+
+/* infl_curvature_dense, its columns reported as stage "dense"; a failure may leave part of an answer in matrix. */
 infl_status infl_curvature_fill_dense(infl_curvature *curvature, infl_progress_fn progress, void *context,
                                       double *matrix);
 

@@ -103,28 +103,26 @@ static infl_status check_options(const char *function, const infl_curvature *cur
     return INFL_OK;
 }
 
-/* *point: what the curvature depends on, to be released also on failure; NULL where there is none. */
-static infl_status read_point(const infl_curvature *curvature, double **point) {
-    *point = NULL;
-    if (curvature->ops->point == NULL)
-        return INFL_OK;
-    INFL_ALLOCATE(*point, curvature->n_point);
-    return curvature->ops->point(curvature->self, *point);
+/* What was prepared is of θ, the model's state and the damping at that moment; the curvature is of those now. */
+static infl_status check_point(const infl_inverse *inverse) {
+    static const char since[] = "infl_inverse_create", remedy[] = "create the inverse again";
+    if (inverse->damping != inverse->curvature->damping)
+        return infl_fail(INFL_E_ARGUMENT, "the curvature's damping has changed since %s (%g, now %g); %s", since,
+                         inverse->damping, inverse->curvature->damping, remedy);
+    return infl_curvature_check_point(inverse->curvature, inverse->point, since, remedy);
 }
 
-/* What was prepared is of θ and the model's state at that moment; the curvature is of those now. */
-static infl_status check_point(const infl_inverse *inverse) {
-    double *now;
-    size_t p = inverse->curvature->p;
-    infl_status status = read_point(inverse->curvature, &now);
-    for (size_t i = 0; status == INFL_OK && now != NULL && i < inverse->curvature->n_point; i++)
-        if (now[i] != inverse->point[i])
-            status = infl_fail(INFL_E_ARGUMENT, "%s has changed since infl_inverse_create (%s %zu: %g, now %g, "
-                               "a change of %.2g); create the inverse again", i < p ? "theta" : "the model's state",
-                               i < p ? "parameter" : "number", i < p ? i : i - p, inverse->point[i], now[i],
-                               now[i] - inverse->point[i]);
-    infl_release(now);
-    return status;
+/* An inverse with nothing prepared; it is to be destroyed also on failure. */
+static infl_status begin(infl_inverse **out, infl_curvature *curvature, const infl_inverse_options *options) {
+    infl_inverse *inverse;
+    *out = NULL;
+    INFL_ALLOCATE(inverse, 1);
+    *inverse = (infl_inverse){.ops = methods[options->method], .curvature = curvature, .options = *options,
+                              .damping = curvature->damping};
+    if (options->tolerance == 0)
+        inverse->options.tolerance = options->method == INFL_LISSA ? LISSA_TOLERANCE : CG_TOLERANCE;
+    *out = inverse;
+    return infl_curvature_read_point(curvature, &inverse->point);
 }
 
 infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature, const infl_inverse_options *options) {
@@ -134,16 +132,79 @@ infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature, c
     INFL_TRY(infl_read_options(&given, sizeof given, options, __func__, "options"));
     INFL_TRY(check_options(__func__, curvature, &given));
     infl_inverse *inverse;
-    INFL_ALLOCATE(inverse, 1);
-    *inverse = (infl_inverse){.ops = methods[given.method], .curvature = curvature, .options = given};
-    if (given.tolerance == 0)
-        inverse->options.tolerance = given.method == INFL_LISSA ? LISSA_TOLERANCE : CG_TOLERANCE;
-    infl_status status = read_point(curvature, &inverse->point);
+    infl_status status = begin(&inverse, curvature, &given);
     if (status == INFL_OK)
         status = inverse->ops->prepare(inverse);
     if (status == INFL_E_MEMORY && (given.method == INFL_CHOLESKY || given.method == INFL_EIGEN))
         status = infl_fail(status, "%s: %s; the exact methods need a dense matrix of %zu×%zu numbers, INFL_CG and "
                                    "INFL_LISSA do not", __func__, infl_last_error(), curvature->p, curvature->p);
+    if (status != INFL_OK) {
+        infl_inverse_destroy(inverse);
+        return infl_in_name_of(__func__, status);
+    }
+    *out = inverse;
+    return INFL_OK;
+}
+
+infl_status infl_inverse_save(const infl_inverse *inverse, const char *path) {
+    INFL_REQUIRE(inverse);
+    INFL_REQUIRE(path);
+    if (inverse->ops->save == NULL)
+        return infl_fail(INFL_E_UNSUPPORTED, "%s: %s prepares nothing that is worth a file; INFL_CHOLESKY and INFL_EIGEN "
+                                             "do", __func__, inverse->ops->name);
+    infl_saved saved;
+    infl_status status = check_point(inverse);
+    if (status == INFL_OK)
+        status = infl_curvature_describe(inverse->curvature, &saved);
+    if (status == INFL_OK)
+        status = inverse->ops->save(inverse, &saved, path);
+    return infl_in_name_of(__func__, status);
+}
+
+/* The options for a file: the given ones, which have to fit it, or its own. */
+static infl_status loading_options(infl_inverse_options *options, const infl_inverse_options *given,
+                                   const infl_curvature *curvature, const infl_safetensors *file,
+                                   const infl_saved *saved) {
+    const char *function = "infl_inverse_load";
+    if (saved->content == INFL_SAVED_CURVATURE)
+        return infl_saved_wrong(file, "the file is of a curvature, not of an inverse");
+    infl_inverse_method method = saved->content == INFL_SAVED_CHOLESKY ? INFL_CHOLESKY : INFL_EIGEN;
+    *options = (infl_inverse_options)INFL_INVERSE_OPTIONS_INIT;
+    if (given == NULL) {
+        options->method = method;
+        options->eigen_policy = saved->policy;
+        options->cutoff = saved->cutoff;
+        return INFL_OK;
+    }
+    INFL_TRY(infl_read_options(options, sizeof *options, given, function, "options"));
+    INFL_TRY(check_options(function, curvature, options));
+    if (options->method != method)
+        return infl_fail(INFL_E_ARGUMENT, "%s: method is %s; the file is by %s (%s)", function,
+                         methods[options->method]->name, methods[method]->name, infl_safetensors_path(file));
+    return INFL_OK;
+}
+
+infl_status infl_inverse_load(infl_inverse **out, infl_curvature *curvature, const char *path,
+                              const infl_inverse_options *options) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(curvature);
+    INFL_REQUIRE(path);
+    infl_safetensors *file = NULL;
+    infl_inverse *inverse = NULL;
+    infl_inverse_options given;
+    infl_saved saved, expected;
+    infl_status status = infl_saved_open(&file, &saved, path);
+    if (status == INFL_OK)
+        status = loading_options(&given, options, curvature, file, &saved);
+    if (status == INFL_OK)
+        status = infl_curvature_describe(curvature, &expected);
+    if (status == INFL_OK)
+        status = infl_saved_check(file, &saved, &expected);
+    if (status == INFL_OK)
+        status = begin(&inverse, curvature, &given);
+    if (status == INFL_OK)
+        status = inverse->ops->load(inverse, file, &saved);
+    infl_safetensors_close(file);
     if (status != INFL_OK) {
         infl_inverse_destroy(inverse);
         return infl_in_name_of(__func__, status);
@@ -161,6 +222,40 @@ void infl_inverse_destroy(infl_inverse *inverse) {
 }
 
 size_t infl_inverse_size(const infl_inverse *inverse) { return inverse == NULL ? 0 : inverse->curvature->p; }
+
+infl_status infl_inverse_apply(const infl_inverse *inverse, const double *x, size_t k, double *out) {
+    infl_solve_report *reports;
+    INFL_ALLOCATE(reports, k);
+    /* the exact methods' solve only reads what was prepared */
+    infl_status status = inverse->ops->solve((infl_inverse *)inverse, x, k, out, reports);
+    infl_release(reports);
+    return status;
+}
+
+infl_status infl_inverse_check_definite(const infl_inverse *inverse) {
+    const infl_inverse_options *options = &inverse->options;
+    if (!is_exact(inverse))
+        return infl_fail(INFL_E_ARGUMENT, "it is by %s; INFL_CHOLESKY or INFL_EIGEN is expected", inverse->ops->name);
+    if (options->method == INFL_CHOLESKY || options->eigen_policy == INFL_EIGEN_CLIP ||
+        options->eigen_policy == INFL_EIGEN_ABSOLUTE)
+        return INFL_OK;
+    size_t p = inverse->curvature->p;
+    double *zero = NULL, *answer = NULL;
+    infl_solve_report report = {0};
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_OR_OUT(zero, p);
+    INFL_ALLOCATE_OR_OUT(answer, p);
+    if ((status = inverse->ops->solve((infl_inverse *)inverse, zero, 1, answer, &report)) != INFL_OK)
+        goto out;
+    double floor = options->cutoff * fmax(fabs(report.lambda_min), fabs(report.lambda_max));
+    if (!(report.lambda_min > floor)) /* negative, or left out by INFL_EIGEN_PSEUDO */
+        status = infl_fail(INFL_E_ARGUMENT, "it is not positive definite: the smallest eigenvalue is %.6g and the cutoff "
+                           "%.6g; INFL_EIGEN_CLIP or INFL_EIGEN_ABSOLUTE makes it so", report.lambda_min, floor);
+out:
+    infl_release(zero);
+    infl_release(answer);
+    return status;
+}
 
 static void scale_by_power_of_two(const double *x, int exponent, double *out, size_t n) {
     for (size_t i = 0; i < n; i++)

@@ -7,6 +7,9 @@
 typedef struct infl_inverse_ops {
     const char *name;
     infl_status (*prepare)(infl_inverse *inverse); /* sets inverse->state */
+    /* what was prepared in a file, and from one (as prepare); NULL where there is nothing worth keeping */
+    infl_status (*save)(const infl_inverse *inverse, infl_saved *saved, const char *path);
+    infl_status (*load)(infl_inverse *inverse, infl_safetensors *file, const infl_saved *saved);
     void (*release)(void *state);                  /* NULL-safe */
     /*
      * Fills solutions (k×p, apart from right_sides) and of each report iterations, products, lambda_min and
@@ -30,12 +33,22 @@ struct infl_inverse {
     infl_inverse_options options;
     void *state;
     double *point;          /* θ, state of the objective when this was prepared; NULL: the curvature depends on none */
+    double damping;         /* likewise */
     infl_solve_names names; /* of the present solve */
 };
 
 /* infl_inverse_solve, its right-hand sides called so. */
 infl_status infl_inverse_solve_named(infl_inverse *inverse, infl_solve_names names, const double *right_sides, size_t k,
                                      double *solutions, infl_solve_report *reports);
+
+/*
+ * out[j] = the prepared factor's answer for x_j, k×p each and apart: no certificate, no look at the curvature or its
+ * objective, whatever θ has become. Of the exact methods; safe on several threads at once.
+ */
+infl_status infl_inverse_apply(const infl_inverse *inverse, const double *x, size_t k, double *out);
+
+/* INFL_E_ARGUMENT, saying why, unless infl_inverse_apply is for it and its matrix is positive definite. */
+infl_status infl_inverse_check_definite(const infl_inverse *inverse);
 
 /* The number of a right-hand side in sentences. */
 size_t infl_inverse_number(const infl_inverse *inverse, size_t j);

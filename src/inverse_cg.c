@@ -228,4 +228,4 @@ out:
     return status;
 }
 
-const infl_inverse_ops infl_inverse_cg = {"CG", prepare, infl_release, solve, NULL};
+const infl_inverse_ops infl_inverse_cg = {.name = "CG", .prepare = prepare, .release = infl_release, .solve = solve};

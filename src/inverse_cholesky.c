@@ -59,6 +59,11 @@ static infl_status refuse(const infl_inverse *inverse, double *matrix, const dou
     return status;
 }
 
+static void clear_upper(double *factor, size_t p) {
+    for (size_t i = 0; i < p; i++)
+        memset(factor + i * p + i + 1, 0, (p - i - 1) * sizeof *factor);
+}
+
 static infl_status prepare(infl_inverse *inverse) {
     size_t p = inverse->curvature->p;
     double *matrix = NULL, *diagonal = NULL;
@@ -78,12 +83,37 @@ static infl_status prepare(infl_inverse *inverse) {
         status = refuse(inverse, matrix, diagonal);
         goto out;
     }
+    clear_upper(matrix, p); /* it is a part of the matrix still */
     inverse->state = matrix;
     matrix = NULL;
 out:
     infl_release(matrix);
     infl_release(diagonal);
     return status;
+}
+
+static infl_status save(const infl_inverse *inverse, infl_saved *saved, const char *path) {
+    saved->content = INFL_SAVED_CHOLESKY;
+    return infl_saved_write(path, saved, (const double *const[]){inverse->state});
+}
+
+static int is_factor(const double *factor, size_t p) {
+    for (size_t i = 0; i < p; i++)
+        if (!infl_all_finite(factor + i * p, p) || !(factor[i * p + i] > 0))
+            return 0;
+    return 1;
+}
+
+static infl_status load(infl_inverse *inverse, infl_safetensors *file, const infl_saved *saved) {
+    size_t p = saved->p;
+    double *factor;
+    INFL_ALLOCATE_MATRIX(factor, p, p);
+    inverse->state = factor;
+    INFL_TRY(infl_saved_read(file, saved, 0, factor));
+    if (!is_factor(factor, p))
+        return infl_saved_wrong(file, "tensor \"factor\": it is not finite with a positive diagonal");
+    clear_upper(factor, p);
+    return INFL_OK;
 }
 
 static infl_status solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
@@ -93,4 +123,5 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     return infl_cholesky_solve(inverse->state, inverse->curvature->p, solutions, k);
 }
 
-const infl_inverse_ops infl_inverse_cholesky = {"Cholesky", prepare, infl_release, solve, NULL};
+const infl_inverse_ops infl_inverse_cholesky = {.name = "Cholesky", .prepare = prepare, .save = save, .load = load,
+                                               .release = infl_release, .solve = solve};

@@ -35,16 +35,10 @@ static double treated(infl_eigen_policy policy, double e, double floor) {
     return e;
 }
 
-static infl_status prepare(infl_inverse *inverse) {
+/* The policy on the eigenvalues. */
+static infl_status treat(const infl_inverse *inverse, eigen_state *self) {
     const infl_inverse_options *options = &inverse->options;
     size_t p = inverse->curvature->p;
-    eigen_state *self;
-    INFL_ALLOCATE(self, 1);
-    inverse->state = self;
-    INFL_ALLOCATE(self->values, p);
-    INFL_ALLOCATE(self->reciprocal, p);
-    INFL_TRY(infl_inverse_dense(inverse, &self->vectors));
-    INFL_TRY(infl_symmetric_eigen(self->vectors, p, 1, self->values));
     double lambda_min = self->values[0], largest = fmax(fabs(lambda_min), fabs(self->values[p - 1]));
     double floor = options->cutoff * largest;
     for (size_t i = 0; i < p; i++) {
@@ -56,6 +50,48 @@ static infl_status prepare(infl_inverse *inverse) {
         self->reciprocal[i] = e == 0 ? 0 : 1 / e;
     }
     return INFL_OK;
+}
+
+/* The state with room for all but the vectors. */
+static infl_status begin(infl_inverse *inverse, eigen_state **out) {
+    size_t p = inverse->curvature->p;
+    eigen_state *self;
+    INFL_ALLOCATE(self, 1);
+    inverse->state = *out = self;
+    INFL_ALLOCATE(self->values, p);
+    INFL_ALLOCATE(self->reciprocal, p);
+    return INFL_OK;
+}
+
+static infl_status prepare(infl_inverse *inverse) {
+    eigen_state *self;
+    INFL_TRY(begin(inverse, &self));
+    INFL_TRY(infl_inverse_dense(inverse, &self->vectors));
+    INFL_TRY(infl_symmetric_eigen(self->vectors, inverse->curvature->p, 1, self->values));
+    return treat(inverse, self);
+}
+
+static infl_status save(const infl_inverse *inverse, infl_saved *saved, const char *path) {
+    const eigen_state *self = inverse->state;
+    saved->content = INFL_SAVED_EIGEN;
+    saved->policy = inverse->options.eigen_policy;
+    saved->cutoff = inverse->options.cutoff;
+    return infl_saved_write(path, saved, (const double *const[]){self->values, self->vectors});
+}
+
+static infl_status load(infl_inverse *inverse, infl_safetensors *file, const infl_saved *saved) {
+    size_t p = saved->p;
+    eigen_state *self;
+    INFL_TRY(begin(inverse, &self));
+    INFL_ALLOCATE_MATRIX(self->vectors, p, p);
+    INFL_TRY(infl_saved_read(file, saved, 0, self->values));
+    INFL_TRY(infl_saved_read(file, saved, 1, self->vectors));
+    int ascending = infl_all_finite(self->values, p) && infl_all_finite(self->vectors, p * p);
+    for (size_t i = 1; i < p; i++)
+        ascending = ascending && self->values[i - 1] <= self->values[i];
+    if (!ascending)
+        return infl_saved_wrong(file, "tensors \"values\" and \"vectors\": they are not finite, or values do not ascend");
+    return treat(inverse, self);
 }
 
 static infl_status solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
@@ -76,4 +112,5 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     return INFL_OK;
 }
 
-const infl_inverse_ops infl_inverse_eigen = {"Eigendecomposition", prepare, release, solve, NULL};
+const infl_inverse_ops infl_inverse_eigen = {.name = "Eigendecomposition", .prepare = prepare, .save = save, .load = load,
+                                            .release = release, .solve = solve};

@@ -316,4 +316,5 @@ out:
     return status;
 }
 
-const infl_inverse_ops infl_inverse_lissa = {"LiSSA", prepare, infl_release, solve, explain};
+const infl_inverse_ops infl_inverse_lissa = {.name = "LiSSA", .prepare = prepare, .release = infl_release,
+                                             .solve = solve, .explain = explain};

@@ -423,13 +423,13 @@ infl_status infl_model_create_mlp(infl_model **out, infl_precision precision, si
     return infl_in_name_of(__func__, status);
 }
 
-infl_status infl_model_clone(infl_model **out, const infl_model *model) {
-    INFL_REQUIRE(out);
-    INFL_REQUIRE(model);
+/* The same graph, numbers and state for an engine. */
+static infl_status copy_model(infl_model **out, const infl_model *model, const infl_engine *engine) {
     infl_model *clone;
+    double *theta = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE(clone, 1);
-    clone->engine = model->engine;
+    clone->engine = engine;
     clone->network = model->network;
     clone->network.layers = NULL;
     clone->network.state = NULL;
@@ -437,13 +437,35 @@ infl_status infl_model_clone(infl_model **out, const infl_model *model) {
     memcpy(clone->network.layers, model->network.layers, model->network.n_layers * sizeof *model->network.layers);
     if ((status = hold_numbers(clone)) != INFL_OK)
         goto out;
-    memcpy(clone->theta, model->theta, model->network.n_parameters * model->engine->real_size);
     memcpy(clone->network.state, model->network.state, model->network.n_state * sizeof *model->network.state);
+    if (engine == model->engine)
+        memcpy(clone->theta, model->theta, model->network.n_parameters * engine->real_size);
+    else {
+        INFL_ALLOCATE_OR_OUT(theta, model->network.n_parameters);
+        model->engine->to_double(theta, model->theta, model->network.n_parameters);
+        if ((status = infl_model_set_parameters(clone, theta)) != INFL_OK)
+            goto out;
+    }
     *out = clone;
     clone = NULL;
 out:
+    infl_release(theta);
     infl_model_destroy(clone);
     return status;
+}
+
+infl_status infl_model_clone(infl_model **out, const infl_model *model) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(model);
+    return infl_in_name_of(__func__, copy_model(out, model, model->engine));
+}
+
+infl_status infl_model_convert(infl_model **out, const infl_model *model, infl_precision precision) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(model);
+    if (precision != INFL_F32 && precision != INFL_F64)
+        return infl_fail(INFL_E_ARGUMENT, "%s: precision is %d; expected INFL_F32 or INFL_F64", __func__, (int)precision);
+    return infl_in_name_of(__func__, copy_model(out, model, infl_engine_select(precision)));
 }
 
 void infl_model_destroy(infl_model *model) {

@@ -108,6 +108,8 @@ typedef struct infl_layer_kind {
     size_t (*tensors)(const infl_layer *layer, infl_layer_tensor *tensors);
     void (*forward)(const struct infl_layer_call *call);
     void (*backward)(const struct infl_layer_call *call);
+    /* in place of forward for tangents that are unit vectors of the layer's parameters, slots ≥ 1; NULL likewise */
+    void (*unit_tangents)(const struct infl_layer_call *call);
     /* the gradient of some parameters for each row, from slot 0; NULL where there are none */
     void (*row_gradients)(const struct infl_layer_call *call);
     /* bytes of scratch memory that a call on so many rows takes; NULL: none */
@@ -151,11 +153,21 @@ typedef struct infl_training {
     const size_t *source_rows; /* of the rows loaded */
 } infl_training;
 
+/* Tangents that are unit vectors of one layer's parameters: only what depends on that layer has tangents, and nothing
+ * before it is passed back to. */
+typedef struct infl_basis {
+    size_t layer;
+    const size_t *parameters;     /* of the slots 1, 2, ...: within the layer */
+    const unsigned char *reached; /* of each layer: whether it depends on these parameters */
+    const unsigned char *wanted;  /* of each layer: whether its gradient is asked for */
+} infl_basis;
+
 /* Where a network is differentiated and along what: arrays of the engine's precision. */
 typedef struct infl_point {
     const void *theta;    /* p */
     const void *tangents; /* k×p, or NULL */
     const double *vectors; /* the tangents before they are converted, which is then done layer by layer; or NULL */
+    const infl_basis *basis; /* in place of tangents; or NULL */
     const infl_training *training; /* NULL: evaluation */
 } infl_point;
 
@@ -217,6 +229,15 @@ typedef struct infl_engine {
     void (*row_gradients)(infl_workspace *workspace, const infl_point *at, double *gradients, size_t stride);
     void (*row_products)(infl_workspace *workspace, const infl_point *at, size_t k, double *products, size_t stride);
     void (*row_norms)(infl_workspace *workspace, const infl_point *at, double *squares);
+    /* slot 0 of the output's cotangent ← a column of L, L·Lᵀ = ∇²_f ℓ of each row; after loss */
+    void (*seed_factor)(infl_workspace *workspace, const infl_loss *loss, size_t column);
+    /* row gradients as they are: of row b parameter j at gradients[b·stride + column[j]], unless that is SIZE_MAX; of the
+     * layers that the point's basis wants */
+    void (*gather_row_gradients)(infl_workspace *workspace, const infl_point *at, const size_t *column, void *gradients,
+                                 size_t stride);
+    /* out[i·n + j] ← Σ_l rows[l·stride + first + i]·rows[l·stride + from + j], i < m, j < n; n, `from` and the stride are
+     * multiples of padded_rows(1) */
+    void (*gram)(const void *rows, size_t l, size_t stride, size_t first, size_t m, size_t from, size_t n, void *out);
 
     /* value (1), gradient (C) and Hessian (C×C) of one row's loss in its outputs; each may be NULL */
     infl_status (*loss_of_row)(const infl_loss *loss, const double *outputs, size_t n_outputs, const double *target,

@@ -24,6 +24,23 @@ static infl_status check_decay(double decay, const char *function) {
     return INFL_OK;
 }
 
+/* Indices of parameters for an objective on some of p; NULL: all. */
+static infl_status check_parameters(const infl_objective_options *options, size_t p, const char *function) {
+    const size_t *parameters = options->parameters;
+    if ((parameters == NULL) != (options->n_parameters == 0))
+        return infl_fail(INFL_E_ARGUMENT, "%s: parameters is %s, but n_parameters is %zu", function,
+                         parameters == NULL ? "NULL (all parameters)" : "given", options->n_parameters);
+    for (size_t i = 0; i < options->n_parameters; i++) {
+        if (parameters[i] >= p)
+            return infl_fail(INFL_E_ARGUMENT, "%s: parameters[%zu] is %zu; there are parameters 0 to %zu", function, i,
+                             parameters[i], p - 1);
+        if (i > 0 && parameters[i] <= parameters[i - 1])
+            return infl_fail(INFL_E_ARGUMENT, "%s: parameters[%zu] is %zu after %zu; strictly ascending indices are "
+                             "expected", function, i, parameters[i], parameters[i - 1]);
+    }
+    return INFL_OK;
+}
+
 /* An objective of all n rows of a source, which it owns from now on, also on failure. */
 static infl_status create(infl_objective **out, const infl_source_ops *ops, void *source, size_t n, size_t p,
                           double decay, int threads) {
@@ -48,6 +65,21 @@ static infl_status create(infl_objective **out, const infl_source_ops *ops, void
 out:
     infl_objective_destroy(objective);
     return status;
+}
+
+/* Makes the objective, new and of all parameters, one of those that the options name. */
+static infl_status restrict_parameters(infl_objective *objective, const infl_objective_options *options) {
+    if (options->parameters == NULL)
+        return INFL_OK;
+    void *source;
+    INFL_TRY(infl_restricted_source_create(&source, objective->ops, objective->source, objective->n_parameters,
+                                           options->parameters, options->n_parameters));
+    for (size_t i = 0; i < options->n_parameters; i++)
+        objective->mask[i] = objective->mask[options->parameters[i]];
+    objective->ops = &infl_restricted_source;
+    objective->source = source;
+    objective->n_parameters = options->n_parameters;
+    return INFL_OK;
 }
 
 static infl_status check_fit(const infl_model *model, const infl_loss *loss, const infl_dataset *dataset) {
@@ -89,6 +121,7 @@ infl_status infl_objective_create(infl_objective **out, infl_model *model, const
     void *source;
     infl_objective *objective;
     size_t p = infl_model_parameters(model);
+    INFL_TRY(check_parameters(&given, p, __func__));
     INFL_TRY(infl_network_source_create(&source, model, &checked_loss, dataset, threads, given.memory_budget,
                                         given.keep_budget));
     INFL_TRY(create(&objective, &infl_network_source, source, infl_dataset_rows(dataset), p, given.decay, threads));
@@ -97,8 +130,12 @@ infl_status infl_objective_create(infl_objective **out, infl_model *model, const
         memset(objective->mask + tensor->offset, given.decay_scope == INFL_DECAY_ALL || tensor->is_weight,
                tensor->length);
     }
-    *out = objective;
-    return INFL_OK;
+    infl_status status = restrict_parameters(objective, &given);
+    if (status == INFL_OK)
+        *out = objective;
+    else
+        infl_objective_destroy(objective);
+    return infl_in_name_of(__func__, status);
 }
 
 infl_status infl_objective_create_custom(infl_objective **out, const infl_custom_objective *custom, const double *theta,
@@ -119,6 +156,7 @@ infl_status infl_objective_create_custom(infl_objective **out, const infl_custom
     if (calls.losses == NULL || calls.row_gradients == NULL)
         return infl_fail(INFL_E_ARGUMENT, "%s: the %s callback is NULL; it is required", __func__,
                          calls.losses == NULL ? "losses" : "row_gradients");
+    INFL_TRY(check_parameters(&given, calls.n_parameters, __func__));
     INFL_TRY(infl_check_vectors(theta, 1, calls.n_parameters, __func__, "theta"));
     void *source;
     infl_objective *objective;
@@ -126,8 +164,12 @@ infl_status infl_objective_create_custom(infl_objective **out, const infl_custom
     INFL_TRY(create(&objective, &infl_custom_source, source, calls.n_rows, calls.n_parameters, given.decay, threads));
     for (size_t i = 0; i < calls.n_parameters; i++)
         objective->mask[i] = calls.decay_mask == NULL || calls.decay_mask[i] != 0;
-    *out = objective;
-    return INFL_OK;
+    infl_status status = restrict_parameters(objective, &given);
+    if (status == INFL_OK)
+        *out = objective;
+    else
+        infl_objective_destroy(objective);
+    return infl_in_name_of(__func__, status);
 }
 
 infl_status infl_objective_copy(infl_objective **out, const infl_objective *objective, const size_t *rows,
@@ -545,42 +587,144 @@ static infl_status read_dense_options(infl_dense_options *options, const infl_de
     return INFL_OK;
 }
 
+/* Products with the unit vectors; slabs of them bound the memory and leave enough work side by side. */
+static infl_status dense_by_products(const infl_source_ops *ops, void *source, size_t p, const infl_dense_call *call) {
+    enum { SLAB = 128 };
+    size_t q = call->q, slab = q < SLAB ? q : SLAB;
+    double *units = NULL, *products = NULL, *matrix = call->matrix;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_MATRIX_OR_OUT(units, slab, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(products, slab, p);
+    for (size_t first = 0; first < q; first += slab) {
+        size_t k = q - first < slab ? q - first : slab;
+        if ((status = infl_report_progress(call->progress, call->progress_context, "dense", first, q)) != INFL_OK)
+            goto out;
+        memset(units, 0, k * p * sizeof *units);
+        for (size_t j = 0; j < k; j++)
+            units[j * p + call->parameters[first + j]] = 1.0;
+        if ((status = ops->products(source, call->kind, call->rows, call->n, units, k, products)) != INFL_OK)
+            goto out;
+        for (size_t j = 0; j < k; j++)
+            for (size_t i = 0; i < q; i++)
+                matrix[(first + j) * q + i] = products[j * p + call->parameters[i]];
+    }
+    for (size_t i = 0; i < q; i++)
+        for (size_t j = 0; j < i; j++)
+            matrix[i * q + j] = matrix[j * q + i] = 0.5 * (matrix[i * q + j] + matrix[j * q + i]);
+    status = infl_report_progress(call->progress, call->progress_context, "dense", q, q);
+out:
+    infl_release(units);
+    infl_release(products);
+    return status;
+}
+
+infl_status infl_source_dense(const infl_source_ops *ops, void *source, size_t p, const infl_dense_call *call) {
+    return ops->dense != NULL ? ops->dense(source, call) : dense_by_products(ops, source, p, call);
+}
+
+static infl_precision precision_of(const infl_objective *objective) {
+    return objective->ops->precision == NULL ? INFL_F64 : objective->ops->precision(objective->source);
+}
+
+/* The source at a precision: itself, or a copy for the caller to destroy. */
+static infl_status source_at(const infl_objective *objective, infl_precision precision, void **source) {
+    *source = objective->source;
+    if (precision_of(objective) == precision)
+        return INFL_OK;
+    if (objective->ops->convert == NULL)
+        return infl_fail(INFL_E_UNSUPPORTED, "an objective of the caller's own computes in f64; it has no f32");
+    return objective->ops->convert(objective->source, precision, objective->threads, source);
+}
+
+static void release_source(const infl_objective *objective, void *source) {
+    if (source != NULL && source != objective->source)
+        objective->ops->destroy(source);
+}
+
+/* From sums over rows to C = means + decay. */
+static void add_decay(const infl_objective *objective, double *matrix) {
+    size_t p = objective->n_parameters;
+    for (size_t i = 0; i < p * p; i++)
+        matrix[i] /= (double)objective->n_rows;
+    for (size_t i = 0; i < p; i++)
+        matrix[i * p + i] += objective->mask[i] ? objective->decay : 0.0;
+}
+
+/* Compares evenly spread columns of the matrix with products in f64. */
+static infl_status check_columns(infl_objective *objective, infl_curvature_kind kind, const double *matrix, size_t columns,
+                                 infl_dense_report *report) {
+    size_t p = objective->n_parameters;
+    double *units = NULL, *products = NULL;
+    void *source = NULL;
+    infl_status status;
+    columns = columns < p ? columns : p;
+    if ((status = source_at(objective, INFL_F64, &source)) != INFL_OK)
+        return status;
+    INFL_ALLOCATE_MATRIX_OR_OUT(units, columns, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(products, columns, p);
+    for (size_t j = 0; j < columns; j++)
+        units[j * p + (2 * j + 1) * p / (2 * columns)] = 1.0;
+    if ((status = objective->ops->products(source, kind, objective->rows, objective->n_rows, units, columns, products)) !=
+        INFL_OK)
+        goto out;
+    for (size_t j = 0; j < columns; j++) {
+        size_t column = (2 * j + 1) * p / (2 * columns);
+        double *product = products + j * p;
+        for (size_t i = 0; i < p; i++)
+            product[i] /= (double)objective->n_rows;
+        product[column] += objective->mask[column] ? objective->decay : 0.0;
+        double norm = infl_norm(product, p);
+        infl_axpy(-1, matrix + column * p, product, p);
+        double apart = infl_norm(product, p), deviation = norm > 0 ? apart / norm : apart > 0 ? INFINITY : 0;
+        report->deviation = deviation > report->deviation ? deviation : report->deviation;
+    }
+    report->checked = columns;
+out:
+    release_source(objective, source);
+    infl_release(units);
+    infl_release(products);
+    return status;
+}
+
 infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind kind, const infl_dense_options *options,
                                  double *matrix, infl_dense_report *report) {
     INFL_REQUIRE(objective);
     INFL_REQUIRE(matrix);
     INFL_TRY(check_kind(kind, __func__));
+    enum { CHECKED_IN_SINGLE = 4 };
+    size_t p = objective->n_parameters;
     infl_dense_options given;
+    infl_dense_report found = {0};
     INFL_TRY(read_dense_options(&given, options, __func__));
-    if (report != NULL)
-        *report = (infl_dense_report){0};
-    /* products with the unit vectors; slabs of them bound the memory and leave enough work side by side */
-    enum { SLAB = 128 };
-    size_t p = objective->n_parameters, slab = p < SLAB ? p : SLAB;
-    double *units = NULL, *dense = NULL;
+    infl_precision precision = given.precision == -1 ? precision_of(objective) : (infl_precision)given.precision;
+    size_t *parameters = NULL;
+    double *dense = NULL;
+    void *source = NULL;
     infl_status status = INFL_OK;
-    if (p > SIZE_MAX / sizeof(double) / p)
-        return infl_fail(INFL_E_MEMORY, "%s: a matrix of %zu×%zu numbers is more than can be addressed", __func__, p, p);
-    INFL_ALLOCATE_OR_OUT(units, slab * p);
-    INFL_ALLOCATE_OR_OUT(dense, p * p);
-    for (size_t first = 0; first < p; first += slab) {
-        size_t k = p - first < slab ? p - first : slab;
-        memset(units, 0, k * p * sizeof *units);
-        for (size_t j = 0; j < k; j++)
-            units[j * p + first + j] = 1.0;
-        vector_call call = {.vectors = units, .k = k, .kind = kind};
-        status = fill_products(objective, objective->rows, objective->n_rows, &call, dense + first * p);
-        status = infl_in_name_of(__func__, status);
-        if (status != INFL_OK)
-            goto out;
-    }
+    INFL_ALLOCATE_OR_OUT(parameters, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(dense, p, p);
+    for (size_t i = 0; i < p; i++)
+        parameters[i] = i;
+    if ((status = source_at(objective, precision, &source)) != INFL_OK)
+        goto out;
+    infl_dense_call call = {.kind = kind, .rows = objective->rows, .n = objective->n_rows, .parameters = parameters,
+                            .q = p, .matrix = dense, .progress = given.progress,
+                            .progress_context = given.progress_context};
+    if ((status = infl_source_dense(objective->ops, source, p, &call)) != INFL_OK)
+        goto out;
+    add_decay(objective, dense);
     if ((status = finite_result(objective, dense, p * p, __func__)) != INFL_OK)
         goto out;
-    for (size_t i = 0; i < p; i++)
-        for (size_t j = 0; j <= i; j++)
-            matrix[i * p + j] = matrix[j * p + i] = 0.5 * (dense[i * p + j] + dense[j * p + i]);
+    size_t columns = given.check_columns > 0 ? given.check_columns : precision == INFL_F32 ? CHECKED_IN_SINGLE : 0;
+    if (columns > 0 && report != NULL &&
+        (status = check_columns(objective, kind, dense, columns, &found)) != INFL_OK)
+        goto out;
+    copy(objective, matrix, dense, p * p);
+    if (report != NULL)
+        *report = found;
 out:
-    infl_release(units);
+    release_source(objective, source);
+    infl_release(parameters);
     infl_release(dense);
     return infl_in_name_of(__func__, status);
 }

@@ -6,12 +6,28 @@
 #define INFL_OBJECTIVE_H
 
 #include "error.h"
+#include "identity.h"
+
+/* A dense matrix, or the part of it for some parameters, that is asked for. */
+typedef struct infl_dense_call {
+    infl_curvature_kind kind;
+    const size_t *rows; /* n of the source */
+    size_t n;
+    const size_t *parameters; /* q, ascending */
+    size_t q;
+    double *matrix; /* q×q, zeros at first; exactly symmetric */
+    infl_progress_fn progress; /* stage "dense", in columns */
+    void *progress_context;
+} infl_dense_call;
 
 /* Outputs are scratch until success. rows: n indices of source rows, never NULL, n ≥ 1, all in range. */
 typedef struct infl_source_ops {
     void (*destroy)(void *self);
     /* an independent copy with its own θ that will run on the given number of threads */
     infl_status (*clone)(const void *self, int threads, void **out);
+    /* what derivatives are computed in, and such a copy in another precision; NULL: always f64 */
+    infl_precision (*precision)(const void *self);
+    infl_status (*convert)(const void *self, infl_precision precision, int threads, void **out);
     infl_status (*get_parameters)(const void *self, double *theta);
     infl_status (*set_parameters)(void *self, const double *theta);
     /* numbers of a state beside θ, which is got and set likewise; NULL: there is none */
@@ -36,10 +52,14 @@ typedef struct infl_source_ops {
     /* out: k×p, Σ_i C_i v_j */
     infl_status (*products)(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
                             size_t k, double *out);
+    /* Σ_i C_i as a dense matrix; NULL: by products */
+    infl_status (*dense)(void *self, const infl_dense_call *call);
     /* INFL_E_UNSUPPORTED where the source has no products of this kind */
     infl_status (*check_kind)(const void *self, infl_curvature_kind kind);
     /* bytes of workspace for products with k vectors over n rows */
     infl_status (*memory)(void *self, size_t n, size_t k, size_t *bytes);
+    /* adds to the hashes what the sums over these rows depend on, n rows in order: model is of θ and the state too */
+    infl_status (*identify)(void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data);
 } infl_source_ops;
 
 struct infl_objective {
@@ -59,6 +79,9 @@ struct infl_objective {
 /* infl_objective_without, to run on `threads` threads (leave-one-out retraining: 1, as it is parallel over rows). */
 infl_status infl_objective_copy(infl_objective **out, const infl_objective *objective, const size_t *rows,
                                 size_t n_rows, int threads);
+
+/* The dense matrix by the source's own way, or else by products with unit vectors; p: the source's parameters. */
+infl_status infl_source_dense(const infl_source_ops *ops, void *source, size_t p, const infl_dense_call *call);
 
 /* The row's number in the source, the same in every objective derived from one: what seeds a row's random numbers. */
 static inline size_t infl_objective_source_row(const infl_objective *objective, size_t row) {

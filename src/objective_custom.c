@@ -191,6 +191,21 @@ static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
     return INFL_OK;
 }
 
+/* Of the data nothing is known but the losses. */
+static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
+    const custom_source *source = self;
+    double *values;
+    INFL_ALLOCATE(values, n);
+    infl_status status = losses(self, rows, n, values);
+    infl_hash_string(model, "custom");
+    infl_hash_doubles(model, source->theta, source->calls.n_parameters);
+    for (size_t i = 0; i < n; i++)
+        infl_hash_number(data, rows[i]);
+    infl_hash_doubles(data, values, n);
+    infl_release(values);
+    return status;
+}
+
 const infl_source_ops infl_custom_source = {
     .destroy = destroy,
     .clone = clone,
@@ -204,4 +219,5 @@ const infl_source_ops infl_custom_source = {
     .products = products,
     .check_kind = check_kind,
     .memory = memory,
+    .identify = identify,
 };

@@ -1,5 +1,6 @@
 /* The objective's sums over rows for a model, a loss and a dataset. */
 #include "chunks.h"
+#include "dense_pass.h"
 #include "memory.h"
 #include "objective.h"
 #include "objective_sources.h"
@@ -43,10 +44,14 @@ infl_status infl_network_source_create(void **out, infl_model *model, const infl
     return INFL_OK;
 }
 
-static infl_status clone(const void *self, int threads, void **out) {
+static infl_precision precision(const void *self) {
+    return infl_model_precision(((const network_source *)self)->model);
+}
+
+static infl_status convert(const void *self, infl_precision to, int threads, void **out) {
     const network_source *source = self;
     infl_model *model;
-    INFL_TRY(infl_model_clone(&model, source->model));
+    INFL_TRY(infl_model_convert(&model, source->model, to));
     void *copy;
     infl_status status = infl_network_source_create(&copy, model, &source->chunks.loss, source->dataset, threads,
                                                     source->chunks.budget, source->chunks.keep_budget);
@@ -58,6 +63,8 @@ static infl_status clone(const void *self, int threads, void **out) {
     *out = copy;
     return INFL_OK;
 }
+
+static infl_status clone(const void *self, int threads, void **out) { return convert(self, precision(self), threads, out); }
 
 static infl_status get_parameters(const void *self, double *theta) {
     return infl_model_get_parameters(((const network_source *)self)->model, theta);
@@ -128,6 +135,20 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
     return run(self, work_of(kind), rows, n, vectors, k, out, NULL);
 }
 
+static infl_status dense(void *self, const infl_dense_call *call) {
+    network_source *source = self;
+    infl_dense_job job = {.model = source->model, .dataset = source->dataset, .loss = source->chunks.loss,
+                          .kind = call->kind, .rows = call->rows, .n = call->n, .parameters = call->parameters,
+                          .q = call->q, .threads = source->chunks.threads, .budget = source->chunks.budget,
+                          .matrix = call->matrix, .progress = call->progress,
+                          .progress_context = call->progress_context};
+    if (source->chunks.budget > 0) { /* the budget is for one of them at a time */
+        infl_chunks_release(&source->chunks);
+        infl_training_pass_release(&source->training);
+    }
+    return infl_dense_pass_run(&job);
+}
+
 static infl_status check_kind(const void *self, infl_curvature_kind kind) {
     (void)self, (void)kind;
     return INFL_OK;
@@ -138,9 +159,69 @@ static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
     return infl_chunks_memory(&((network_source *)self)->chunks, &job, bytes);
 }
 
+static infl_status hash_model(infl_hash *hash, const infl_model *model) {
+    const infl_network *network = &model->network;
+    double *theta;
+    INFL_ALLOCATE(theta, network->n_parameters);
+    infl_status status = infl_model_get_parameters(model, theta);
+    infl_hash_string(hash, model->engine->precision == INFL_F32 ? "network f32" : "network f64");
+    infl_hash_number(hash, network->n_layers);
+    for (size_t i = 0; i < network->n_layers; i++) {
+        const infl_layer_spec *spec = &network->layers[i].spec;
+        infl_shape shape = network->layers[i].shape;
+        const infl_window *window = &spec->window;
+        uint64_t numbers[] = {shape.channels, shape.height, shape.width, spec->units, window->kernel[0],
+                              window->kernel[1], window->stride[0], window->stride[1], window->padding[0],
+                              window->padding[1], spec->groups, spec->bias != 0, (uint64_t)spec->activation};
+        double options[] = {spec->epsilon, spec->momentum, spec->rate};
+        infl_hash_string(hash, model->engine->kinds[spec->kind]->name);
+        for (size_t j = 0; j < network->layers[i].n_inputs; j++)
+            infl_hash_number(hash, (uint64_t)spec->inputs[j]);
+        for (size_t j = 0; j < sizeof numbers / sizeof *numbers; j++)
+            infl_hash_number(hash, numbers[j]);
+        infl_hash_doubles(hash, options, sizeof options / sizeof *options);
+    }
+    infl_hash_doubles(hash, theta, network->n_parameters);
+    infl_hash_doubles(hash, network->state, network->n_state);
+    infl_release(theta);
+    return status;
+}
+
+static void hash_rows(infl_hash *hash, const infl_dataset *dataset, const size_t *rows, size_t n) {
+    const infl_storage *storage = dataset->storage;
+    size_t d = storage->n_features, t = storage->n_targets;
+    infl_hash_string(hash, storage->labels != NULL ? "classes" : "targets");
+    infl_hash_number(hash, t);
+    infl_hash_number(hash, n);
+    for (size_t i = 0; i < n; i++) {
+        size_t row = infl_dataset_storage_row(dataset, rows[i]);
+        if (storage->precision == INFL_F32)
+            infl_hash_floats(hash, (const float *)storage->features + row * d, d);
+        else
+            infl_hash_doubles(hash, (const double *)storage->features + row * d, d);
+        if (storage->labels != NULL)
+            infl_hash_number(hash, (uint64_t)storage->labels[row]);
+        else
+            infl_hash_doubles(hash, storage->targets + row * t, t);
+    }
+}
+
+static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
+    const network_source *source = self;
+    const infl_loss *loss = &source->chunks.loss;
+    INFL_TRY(hash_model(model, source->model));
+    hash_rows(data, source->dataset, rows, n);
+    infl_hash_number(data, (uint64_t)loss->kind);
+    if (loss->kind == INFL_SMOOTHED_HINGE)
+        infl_hash_double(data, loss->temperature);
+    return INFL_OK;
+}
+
 const infl_source_ops infl_network_source = {
     .destroy = destroy,
     .clone = clone,
+    .precision = precision,
+    .convert = convert,
     .get_parameters = get_parameters,
     .set_parameters = set_parameters,
     .state_size = state_size,
@@ -154,6 +235,8 @@ const infl_source_ops infl_network_source = {
     .row_products = row_products,
     .weighted_gradients = weighted_gradients,
     .products = products,
+    .dense = dense,
     .check_kind = check_kind,
     .memory = memory,
+    .identify = identify,
 };

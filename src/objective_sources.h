@@ -1,15 +1,22 @@
-/* Where an objective's sums over rows come from: a network, or the caller's callbacks. */
+/* Where an objective's sums over rows come from: a network, or the caller's callbacks; or either as a function of some
+ * of its parameters. */
 #ifndef INFL_OBJECTIVE_SOURCES_H
 #define INFL_OBJECTIVE_SOURCES_H
 
 #include "objective.h"
 
-extern const infl_source_ops infl_network_source, infl_custom_source;
+extern const infl_source_ops infl_network_source, infl_custom_source, infl_restricted_source;
 
 /* The arguments have been checked to fit each other. */
 infl_status infl_network_source_create(void **out, infl_model *model, const infl_loss *loss, const infl_dataset *dataset,
                                        int threads, size_t budget, size_t keep_budget);
 infl_status infl_custom_source_create(void **out, const infl_custom_objective *custom, const double *theta,
                                       size_t budget);
+/* Of q of the inner source's p parameters, ascending; owns the inner source, unless it fails. */
+infl_status infl_restricted_source_create(void **out, const infl_source_ops *ops, void *inner, size_t p,
+                                          const size_t *parameters, size_t q);
+
+/* Where the numbers come from in the end: the ops of a restricted source's inner one, else the source's own. */
+const infl_source_ops *infl_innermost_source(const infl_source_ops *ops, const void *source);
 
 #endif

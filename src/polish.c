@@ -1,9 +1,13 @@
-/* Newton–CG in a trust region: Steihaug 1983; Nocedal & Wright, algorithms 4.1 and 7.2. */
+/*
+ * Newton–CG in a trust region: Steihaug 1983; Nocedal & Wright, algorithms 4.1 and 7.2. With a preconditioner: Conn, Gould
+ * & Toint, Trust-Region Methods, algorithm 7.5.1.
+ */
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "dense.h"
+#include "inverse.h"
 #include "memory.h"
 #include "objective.h"
 #include "train.h"
@@ -26,17 +30,27 @@ typedef struct polishing {
     double *start;                            /* θ at the call */
     point here, trial, best;                  /* best: the last point that was an improvement */
     double *step, *residual, *direction, *hd; /* of CG: s, ∇R + Hs, d, Hd */
+    double *preconditioned;                   /* M⁻¹ residual; without a preconditioner the residual itself */
     double radius, rounding;                  /* rounding: FLT_EPSILON once the objective was seen to store floats */
+    /* products of CG's vectors in the norm of the trust region: Euclid's, or xᵀMy with a preconditioner M⁻¹ */
+    double step_step, step_direction, direction_direction;
+    size_t products;
 } polishing;
 
-infl_status infl_polish_read_options(infl_polish_options *options, const infl_polish_options *given,
+infl_status infl_polish_read_options(infl_polish_options *options, const infl_polish_options *given, size_t p,
                                      const char *function) {
     *options = (infl_polish_options)INFL_POLISH_OPTIONS_INIT;
     INFL_TRY(infl_read_options(options, sizeof *options, given, function, "polish options"));
     if (!(options->gradient_tolerance >= 0.0 && isfinite(options->gradient_tolerance)))
         return infl_fail(INFL_E_ARGUMENT, "%s: gradient_tolerance is %g; a finite number >= 0 is expected", function,
                          options->gradient_tolerance);
-    return INFL_OK;
+    if (options->preconditioner == NULL)
+        return INFL_OK;
+    if (infl_inverse_size(options->preconditioner) != p)
+        return infl_fail(INFL_E_ARGUMENT, "%s: preconditioner is of %zu parameters, but the objective has %zu", function,
+                         infl_inverse_size(options->preconditioner), p);
+    infl_status status = infl_inverse_check_definite(options->preconditioner);
+    return status == INFL_E_ARGUMENT ? infl_fail(status, "%s: preconditioner: %s", function, infl_last_error()) : status;
 }
 
 static infl_status evaluate(polishing *s, point *at) {
@@ -58,14 +72,32 @@ static void swap_points(point *a, point *b) {
     *b = kept;
 }
 
+static infl_status precondition(polishing *s) {
+    if (s->options.preconditioner == NULL)
+        return INFL_OK;
+    INFL_TRY(infl_inverse_apply(s->options.preconditioner, s->residual, 1, s->preconditioned));
+    if (!infl_all_finite(s->preconditioned, s->p))
+        return infl_fail(INFL_E_NONFINITE, "the preconditioner's answer for a residual of norm %.3g has a NaN or an infinity",
+                         infl_norm(s->residual, s->p));
+    return INFL_OK;
+}
+
 /* step += τ·direction up to the boundary ‖step‖ = radius, the residual along. */
-static void to_boundary(polishing *s, double step_step, double step_direction, double direction_direction) {
-    double room = fmax(s->radius * s->radius - step_step, 0.0);
-    double root = sqrt(step_direction * step_direction + direction_direction * room);
+static void to_boundary(polishing *s) {
+    double room = fmax(s->radius * s->radius - s->step_step, 0.0);
+    double root = sqrt(s->step_direction * s->step_direction + s->direction_direction * room);
     /* of the two forms of the root the one without cancellation */
-    double tau = step_direction > 0.0 ? room / (step_direction + root) : (root - step_direction) / direction_direction;
+    double tau = s->step_direction > 0.0 ? room / (s->step_direction + root)
+                                         : (root - s->step_direction) / s->direction_direction;
+    s->step_step = s->radius * s->radius;
     infl_axpy(tau, s->direction, s->step, s->p);
     infl_axpy(tau, s->hd, s->residual, s->p);
+}
+
+/* Of the first region: it reaches as far along the first direction as max(1, ‖θ‖) does. */
+static double first_radius(const polishing *s, double rz) {
+    double euclid = fmax(1.0, infl_norm(s->start, s->p));
+    return s->options.preconditioner == NULL ? euclid : euclid * (sqrt(rz) / infl_norm(s->direction, s->p));
 }
 
 /* Minimises the quadratic model within the radius by CG. *at_boundary: the step ends on the region's edge. */
@@ -79,32 +111,53 @@ static infl_status find_step(polishing *s, int *at_boundary) {
     double target = fmax(forcing * s->here.norm, 0.1 * s->options.gradient_tolerance);
     memset(s->step, 0, p * sizeof *s->step);
     memcpy(s->residual, s->here.gradient, p * sizeof *s->residual);
+    INFL_TRY(precondition(s));
     for (size_t i = 0; i < p; i++)
-        s->direction[i] = -s->residual[i];
-    double rr = infl_dot(s->residual, s->residual, p), length = infl_norm(s->here.theta, p), largest = 0.0;
+        s->direction[i] = -s->preconditioned[i];
+    double rr = infl_dot(s->residual, s->residual, p), rz = infl_dot(s->residual, s->preconditioned, p);
+    double length = infl_norm(s->here.theta, p), largest = 0.0;
     *at_boundary = 0;
+    s->step_step = s->step_direction = 0.0;
+    s->direction_direction = rz;
+    if (!(rz > 0.0)) /* all of it is rounding */
+        return INFL_OK;
+    if (s->radius == 0.0)
+        s->radius = first_radius(s, rz);
     for (size_t iteration = 0; iteration < most; iteration++) {
         INFL_TRY(infl_objective_product(s->objective, INFL_HESSIAN, s->direction, 1, s->hd));
-        double curvature = infl_dot(s->direction, s->hd, p);
-        double ss = infl_dot(s->step, s->step, p), sd = infl_dot(s->step, s->direction, p);
-        double dd = infl_dot(s->direction, s->direction, p);
+        s->products++;
+        double curvature = infl_dot(s->direction, s->hd, p), dd = infl_dot(s->direction, s->direction, p);
+        if (s->options.preconditioner == NULL) {
+            s->step_step = infl_dot(s->step, s->step, p);
+            s->step_direction = infl_dot(s->step, s->direction, p);
+            s->direction_direction = dd;
+        }
         largest = fmax(largest, curvature / dd);
         if (iteration > 0 && sqrt(rr) <= DBL_EPSILON * largest * length)
             return INFL_OK;
-        double alpha = rr / curvature;
-        if (!(curvature > 0.0) || !(ss + alpha * (2.0 * sd + alpha * dd) < s->radius * s->radius)) {
-            to_boundary(s, ss, sd, dd);
+        double alpha = rz / curvature;
+        double step_step = s->step_step + alpha * (2.0 * s->step_direction + alpha * s->direction_direction);
+        if (!(curvature > 0.0) || !(step_step < s->radius * s->radius)) {
+            to_boundary(s);
             *at_boundary = 1;
             return INFL_OK;
         }
         infl_axpy(alpha, s->direction, s->step, p);
         infl_axpy(alpha, s->hd, s->residual, p);
-        double next = infl_dot(s->residual, s->residual, p);
-        if (sqrt(next) <= target)
+        s->step_step = step_step;
+        rr = infl_dot(s->residual, s->residual, p);
+        if (sqrt(rr) <= target)
+            return INFL_OK;
+        INFL_TRY(precondition(s));
+        double next = infl_dot(s->residual, s->preconditioned, p), beta = next / rz;
+        if (!(next > 0.0))
             return INFL_OK;
         for (size_t i = 0; i < p; i++)
-            s->direction[i] = -s->residual[i] + next / rr * s->direction[i];
-        rr = next;
+            s->direction[i] = -s->preconditioned[i] + beta * s->direction[i];
+        /* the residual is orthogonal to the step and to the direction before */
+        s->step_direction = beta * (s->step_direction + alpha * s->direction_direction);
+        s->direction_direction = next + beta * beta * s->direction_direction;
+        rz = next;
     }
     return INFL_OK;
 }
@@ -162,7 +215,6 @@ static infl_status run(polishing *s, infl_train_result *result) {
     memcpy(s->here.theta, s->start, s->p * sizeof *s->start);
     INFL_TRY(evaluate(s, &s->here));
     copy_point(&s->best, &s->here, s->p);
-    s->radius = fmax(1.0, infl_norm(s->start, s->p));
     size_t iteration = 0, idle = 0;
     infl_stop_reason reason = INFL_STOP_STEPS;
     while (s->here.norm > o->gradient_tolerance && iteration < o->max_iterations) {
@@ -173,7 +225,7 @@ static infl_status run(polishing *s, infl_train_result *result) {
         iteration++;
         double moved = infl_norm(s->step, s->p);
         if (!(ratio >= 0.25))
-            s->radius = 0.25 * moved;
+            s->radius = 0.25 * (o->preconditioner == NULL ? moved : sqrt(s->step_step));
         else if (ratio > 0.75 && at_boundary)
             s->radius = fmin(2.0 * s->radius, LARGEST_RADIUS);
         if (ratio > 0.1) {
@@ -197,7 +249,8 @@ static infl_status run(polishing *s, infl_train_result *result) {
     INFL_TRY(infl_objective_set_parameters(s->objective, s->here.theta));
     INFL_TRY(report(o, o->max_iterations));
     *result = (infl_train_result){
-        .value = s->here.value, .gradient_norm = s->here.norm, .steps = iteration, .reason = reason};
+        .value = s->here.value, .gradient_norm = s->here.norm, .steps = iteration, .reason = reason,
+        .products = s->products};
     return INFL_OK;
 }
 
@@ -205,7 +258,7 @@ infl_status infl_polish(infl_objective *objective, const infl_polish_options *op
     INFL_REQUIRE(objective);
     size_t p = objective->n_parameters;
     polishing s = {.objective = objective, .p = p, .rounding = DBL_EPSILON};
-    INFL_TRY(infl_polish_read_options(&s.options, options, __func__));
+    INFL_TRY(infl_polish_read_options(&s.options, options, p, __func__));
     infl_train_result found = {0};
     point *points[] = {&s.here, &s.trial, &s.best};
     infl_status status = INFL_OK;
@@ -218,6 +271,10 @@ infl_status infl_polish(infl_objective *objective, const infl_polish_options *op
     INFL_ALLOCATE_OR_OUT(s.residual, p);
     INFL_ALLOCATE_OR_OUT(s.direction, p);
     INFL_ALLOCATE_OR_OUT(s.hd, p);
+    if (s.options.preconditioner != NULL)
+        INFL_ALLOCATE_OR_OUT(s.preconditioned, p);
+    else
+        s.preconditioned = s.residual;
     if ((status = infl_objective_get_parameters(objective, s.start)) != INFL_OK)
         goto out;
     if ((status = run(&s, &found)) != INFL_OK)
@@ -234,5 +291,7 @@ out:
     infl_release(s.residual);
     infl_release(s.direction);
     infl_release(s.hd);
+    if (s.options.preconditioner != NULL)
+        infl_release(s.preconditioned);
     return infl_in_name_of(__func__, status);
 }

@@ -15,16 +15,20 @@ typedef struct keyed_row {
     size_t row;
 } keyed_row;
 
+/* A row of the parent's that the objective lacks. */
+#define REMOVED SIZE_MAX
+
 typedef struct training {
     infl_objective *objective;
+    const infl_objective *parent; /* whose rows make the batches: the objective itself, or one that has more of them */
     infl_train_options options;
     size_t n, p;
     double *start, *theta, *gradient; /* p each */
     double *start_state;              /* of the model, beside θ */
     size_t least;                     /* rows that a step must have where training is a mode of its own; 0: it is not */
     double *first, *second;           /* velocity, or Adam's moments; second only with Adam */
-    keyed_row *epoch;                 /* n: the rows of an epoch in order; NULL when every step sees all rows */
-    size_t *rows;                     /* n: the same as plain row numbers */
+    keyed_row *epoch;                 /* the parent's rows in the order of an epoch; NULL: every step sees all rows */
+    size_t *rows;                     /* the same as numbers of the objective's rows, or REMOVED */
     size_t n_epochs, taken;           /* epochs begun; rows taken of the present one */
 } training;
 
@@ -75,29 +79,41 @@ static int compare_keys(const void *a, const void *b) {
 /* Every row is placed by its own random key, so that removing one leaves the order of the others as it was. */
 static void begin_epoch(training *t) {
     uint64_t stream = (uint64_t)INFL_STREAM_BATCHES | (uint64_t)t->n_epochs << 8;
-    for (size_t i = 0; i < t->n; i++) {
-        t->epoch[i].key = infl_random_bits(t->options.seed, stream, infl_objective_source_row(t->objective, i));
-        t->epoch[i].row = i;
+    for (size_t i = 0, own = 0; i < t->parent->n_rows; i++) {
+        size_t source = infl_objective_source_row(t->parent, i);
+        int kept = own < t->n && infl_objective_source_row(t->objective, own) == source;
+        t->epoch[i].key = infl_random_bits(t->options.seed, stream, source);
+        t->epoch[i].row = kept ? own++ : REMOVED;
     }
-    qsort(t->epoch, t->n, sizeof *t->epoch, compare_keys);
-    for (size_t i = 0; i < t->n; i++)
+    qsort(t->epoch, t->parent->n_rows, sizeof *t->epoch, compare_keys);
+    for (size_t i = 0; i < t->parent->n_rows; i++)
         t->rows[i] = t->epoch[i].row;
     t->n_epochs++;
     t->taken = 0;
 }
 
-/* The gradient of a step: over all rows, or over the next batch. */
-static infl_status evaluate_step(training *t, size_t step) {
+/* The next batch of the parent, less the rows that the objective lacks. */
+static size_t take_batch(training *t, const size_t **rows) {
+    size_t n = t->parent->n_rows, size = 0;
+    if (t->n_epochs == 0 || t->taken == n)
+        begin_epoch(t);
+    size_t left = n - t->taken, length = t->options.batch < left ? t->options.batch : left;
+    size_t *batch = t->rows + t->taken;
+    for (size_t i = 0; i < length; i++)
+        if (batch[i] != REMOVED)
+            batch[size++] = batch[i];
+    t->taken += length;
+    *rows = batch;
+    return size;
+}
+
+/* The gradient of a step: over all rows, or over the next batch. *idle: that has too few rows left for a step. */
+static infl_status evaluate_step(training *t, size_t step, int *idle) {
     const size_t *rows = NULL;
-    size_t size = t->n;
-    if (t->epoch != NULL) {
-        if (t->n_epochs == 0 || t->taken == t->n)
-            begin_epoch(t);
-        size_t left = t->n - t->taken;
-        size = t->options.batch < left ? t->options.batch : left;
-        rows = t->rows + t->taken;
-        t->taken += size;
-    }
+    size_t size = t->epoch != NULL ? take_batch(t, &rows) : t->n;
+    *idle = size == 0 || size < t->least;
+    if (*idle)
+        return INFL_OK;
     if (t->least > 0)
         return infl_objective_training_gradient(t->objective, rows, size, t->options.seed, step, t->gradient);
     return rows == NULL ? infl_objective_evaluate(t->objective, NULL, t->gradient)
@@ -157,7 +173,7 @@ static infl_status run(training *t, infl_train_result *result) {
     size_t report_every = o->report_every > 0 ? o->report_every : o->steps < 100 ? 1 : o->steps / 100;
     infl_status status;
     for (; step < o->steps; step++) {
-        int look = o->gradient_tolerance > 0.0 && step % o->check_every == 0;
+        int idle = 0, look = o->gradient_tolerance > 0.0 && step % o->check_every == 0;
         if (look) {
             if ((status = infl_objective_evaluate(t->objective, NULL, t->gradient)) != INFL_OK)
                 return as_divergence(status, step, rate);
@@ -165,12 +181,13 @@ static infl_status run(training *t, infl_train_result *result) {
                 break;
         }
         /* over all rows the look has found the step's gradient already, unless training is a mode of its own */
-        if (!(look && t->epoch == NULL && t->least == 0) && (status = evaluate_step(t, step)) != INFL_OK)
+        if (!(look && t->epoch == NULL && t->least == 0) && (status = evaluate_step(t, step, &idle)) != INFL_OK)
             return as_divergence(status, step, rate);
         for (; milestone < o->n_milestones && o->milestones[milestone] <= step; milestone++)
             rate *= o->decay_factor;
-        update(t, rate, powers);
-        if ((status = infl_objective_set_parameters(t->objective, t->theta)) != INFL_OK)
+        if (!idle)
+            update(t, rate, powers);
+        if (!idle && (status = infl_objective_set_parameters(t->objective, t->theta)) != INFL_OK)
             return as_divergence(status, step + 1, rate);
         if ((step + 1) % report_every == 0 && step + 1 < o->steps)
             INFL_TRY(report(o, step + 1));
@@ -187,20 +204,21 @@ static infl_status run(training *t, infl_train_result *result) {
 
 /* A mean over one number has no variance to divide by. */
 static infl_status check_batches(const training *t) {
-    size_t batch = t->epoch != NULL ? t->options.batch : t->n, last = t->n % batch == 0 ? batch : t->n % batch;
-    int reached = t->options.steps >= (t->n + batch - 1) / batch;
+    size_t n = t->epoch != NULL ? t->parent->n_rows : t->n;
+    size_t batch = t->epoch != NULL ? t->options.batch : n, last = n % batch == 0 ? batch : n % batch;
+    int reached = t->options.steps >= (n + batch - 1) / batch;
     if (batch >= t->least && (last >= t->least || !reached))
         return INFL_OK;
     return infl_fail(INFL_E_ARGUMENT, "of %zu rows in batches of %zu the last batch has %zu; batch normalisation needs %zu "
-                     "rows in each: choose another batch", t->n, batch, last, t->least);
+                     "rows in each: choose another batch", n, batch, last, t->least);
 }
 
-infl_status infl_train(infl_objective *objective, const infl_train_options *options, infl_train_result *result) {
-    INFL_REQUIRE(objective);
-    training t = {.objective = objective, .n = objective->n_rows, .p = objective->n_parameters};
+infl_status infl_train_in_batches_of(const infl_objective *parent, infl_objective *objective,
+                                     const infl_train_options *options, infl_train_result *result) {
+    training t = {.objective = objective, .parent = parent, .n = objective->n_rows, .p = objective->n_parameters};
     if (objective->ops->training_rows != NULL)
         t.least = objective->ops->training_rows(objective->source);
-    INFL_TRY(infl_train_read_options(&t.options, options, __func__));
+    INFL_TRY(infl_train_read_options(&t.options, options, "infl_train"));
     infl_train_result found = {0};
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(t.start, t.p);
@@ -209,9 +227,9 @@ infl_status infl_train(infl_objective *objective, const infl_train_options *opti
     INFL_ALLOCATE_OR_OUT(t.first, t.p);
     if (t.options.optimiser == INFL_ADAM)
         INFL_ALLOCATE_OR_OUT(t.second, t.p);
-    if (t.options.batch > 0 && t.options.batch < t.n) {
-        INFL_ALLOCATE_OR_OUT(t.epoch, t.n);
-        INFL_ALLOCATE_OR_OUT(t.rows, t.n);
+    if (t.options.batch > 0 && t.options.batch < parent->n_rows) {
+        INFL_ALLOCATE_OR_OUT(t.epoch, parent->n_rows);
+        INFL_ALLOCATE_OR_OUT(t.rows, parent->n_rows);
     }
     INFL_ALLOCATE_OR_OUT(t.start_state, infl_objective_state(objective));
     if ((status = check_batches(&t)) != INFL_OK ||
@@ -233,5 +251,10 @@ out:
     infl_release(t.second);
     infl_release(t.epoch);
     infl_release(t.rows);
-    return infl_in_name_of(__func__, status);
+    return infl_in_name_of("infl_train", status);
+}
+
+infl_status infl_train(infl_objective *objective, const infl_train_options *options, infl_train_result *result) {
+    INFL_REQUIRE(objective);
+    return infl_train_in_batches_of(objective, objective, options, result);
 }

@@ -4,6 +4,7 @@
 
 #include "reference.h"
 #include "suites.h"
+#include "train.h"
 
 enum {
     CHANNELS = 3,
@@ -706,7 +707,7 @@ START_TEST(test_retraining) {
     infl_retrain_output output = INFL_RETRAIN_OUTPUT_INIT;
     const size_t rows[] = {4, 20}, test_rows[] = {0, 7, 31};
     double changes[2 * PARAMETERS], loss_changes[3 * 2], theta[PARAMETERS], state[STATE], start_state[STATE];
-    train.batch = 8;
+    train.batch = 11;
     options.train = &train;
     options.subtract_control = 0;
     for (size_t i = 0; i < STATE; i++)
@@ -730,7 +731,7 @@ START_TEST(test_retraining) {
             infl_objective *whole = make_objective(s, model, 1, 0), *without = NULL;
             assert_ok(infl_objective_losses(s->objective, test_rows, 3, before));
             assert_ok(infl_objective_without(&without, whole, &rows[i], 1));
-            assert_ok(infl_train(without, &train, NULL));
+            assert_ok(infl_train_in_batches_of(whole, without, &train, NULL));
             assert_ok(infl_objective_get_parameters(without, theta));
             size_t moved[3]; /* the test rows' places where the removed one is not */
             for (size_t j = 0; j < 3; j++)
@@ -754,6 +755,38 @@ START_TEST(test_retraining) {
 }
 END_TEST
 
+/*
+ * A batch of two that loses one has no variance: the step is not taken, and neither θ nor the state knows of it. Of 10
+ * rows in batches of 4 that happens to the two of the third batch, and three steps then end as two do.
+ */
+START_TEST(test_retraining_skips) {
+    setting *s = make_setting(10, INFL_F64);
+    infl_train_options train = plain_descent(3, 0.2);
+    infl_retrain_options options = INFL_RETRAIN_OPTIONS_INIT;
+    infl_retrain_output output = INFL_RETRAIN_OUTPUT_INIT;
+    double changes[2][10 * PARAMETERS], losses[2][10 * 10];
+    size_t same = 0;
+    train.batch = 4;
+    train.momentum = 0.5;
+    options.train = &train;
+    options.subtract_control = 0;
+    for (int taken = 0; taken < 2; taken++) {
+        train.steps = taken == 0 ? 3 : 2;
+        output.parameter_changes = changes[taken];
+        output.loss_changes = losses[taken];
+        assert_ok(infl_retrain_without(s->objective, NULL, 0, s->objective, NULL, 0, &options, &output));
+    }
+    for (size_t i = 0; i < 10; i++) {
+        int skipped = memcmp(changes[0] + i * PARAMETERS, changes[1] + i * PARAMETERS, sizeof(double[PARAMETERS])) == 0;
+        for (size_t t = 0; t < 10; t++) /* the losses are measured with the state */
+            ck_assert_int_eq(losses[0][t * 10 + i] == losses[1][t * 10 + i], skipped);
+        same += (size_t)skipped;
+    }
+    ck_assert_uint_eq(same, 2);
+    destroy_setting(s);
+}
+END_TEST
+
 Suite *batch_norm_suite(void) {
     Suite *suite = suite_create("batch_norm");
     add_case(suite, "batch_norm/builder", test_builder, 1);
@@ -771,5 +804,6 @@ Suite *batch_norm_suite(void) {
     add_case(suite, "batch_norm/single-row", test_single_row, 1);
     add_case(suite, "batch_norm/stale", test_stale, 1);
     add_case(suite, "batch_norm/retraining", test_retraining, 1);
+    add_case(suite, "batch_norm/retraining/skips", test_retraining_skips, 1);
     return suite;
 }

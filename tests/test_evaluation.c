@@ -159,7 +159,6 @@ START_TEST(equals_training_by_hand) {
     infl_objective *train = linear_objective(&l, start, 1), *copy;
     infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
     sgd.steps = 40;
-    sgd.batch = 6;
     sgd.learning_rate = 0.05;
     infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
     o.train = &sgd;
@@ -210,6 +209,109 @@ START_TEST(equals_training_by_hand) {
     ck_assert_double_gt(fabs(drift[0]), 1e-3);
     infl_objective_destroy(train);
     linear_destroy(&l);
+}
+END_TEST
+
+/* The rows of each gradient that a training asked for. */
+typedef struct record {
+    linear_problem *problem;
+    size_t rows[1024], starts[256], n_rows, n_calls;
+} record;
+
+static int record_gradients(void *context, const double *theta, const size_t *rows, size_t n, double *out) {
+    record *r = context;
+    ck_assert(r->n_calls < 255 && r->n_rows + n <= 1024);
+    memcpy(r->rows + r->n_rows, rows, n * sizeof *rows);
+    r->n_rows += n;
+    r->starts[++r->n_calls] = r->n_rows;
+    return linear_row_gradients(r->problem, theta, rows, n, out);
+}
+
+static int record_losses(void *context, const double *theta, const size_t *rows, size_t n, double *losses) {
+    return linear_losses(((record *)context)->problem, theta, rows, n, losses);
+}
+
+/* One step of SGD with momentum 0.5 on the mean over these rows, and the decay. */
+static void descend(const linear_problem *l, const size_t *rows, size_t n, double rate, double *velocity, double *theta) {
+    double gradient[4];
+    for (size_t j = 0; j < 4; j++)
+        gradient[j] = l->mask[j] ? l->decay * theta[j] : 0.0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < 4; j++)
+            gradient[j] += linear_slope(l, theta, rows[i]) * l->x[rows[i] * 4 + j] / (double)n;
+    for (size_t j = 0; j < 4; j++) {
+        velocity[j] = 0.5 * velocity[j] + gradient[j];
+        theta[j] -= rate * velocity[j];
+    }
+}
+
+/*
+ * The batches of a retraining are those of the control run less the row, in order; one that is empty then is a step
+ * that counts (for the milestone) and does nothing. The numbers are those of SGD written out, to the rounding of 25
+ * steps on sums of 10 rows.
+ */
+START_TEST(other_batches_stay) {
+    static const size_t batches[] = {4, 3, 1, 9, 10, 0}; /* 10 = 4 + 4 + 2 = 3 + 3 + 3 + 1 = ... = 9 + 1 */
+    static const size_t removed[] = {5, 2};
+    enum { STEPS = 25 };
+    linear_problem l = linear_create(1, 10, 4, 0.2, 7);
+    double start[4] = {0.5, 0.1, -0.3, 0.2}, changes[8], drift[4];
+    record *r = calloc(1, sizeof *r);
+    ck_assert_ptr_nonnull(r);
+    r->problem = &l;
+    infl_custom_objective custom = INFL_CUSTOM_OBJECTIVE_INIT;
+    custom.n_rows = l.n;
+    custom.n_parameters = l.d;
+    custom.context = r;
+    custom.losses = record_losses;
+    custom.row_gradients = record_gradients;
+    custom.decay_mask = l.mask;
+    infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
+    options.decay = l.decay;
+    options.threads = 1;
+    infl_objective *train;
+    assert_ok(infl_objective_create_custom(&train, &custom, start, &options));
+    size_t milestone = 11;
+    infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
+    sgd.optimiser = INFL_SGD;
+    sgd.momentum = 0.5;
+    sgd.steps = STEPS;
+    sgd.learning_rate = 0.1;
+    sgd.batch = batches[_i];
+    sgd.milestones = &milestone;
+    sgd.n_milestones = 1;
+    infl_retrain_options o = INFL_RETRAIN_OPTIONS_INIT;
+    o.train = &sgd;
+    infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+    out.parameter_changes = changes;
+    out.control_parameters = drift;
+    assert_ok(infl_retrain_without(train, removed, 2, NULL, NULL, 0, &o, &out));
+    size_t call = STEPS + 1, empty = 0; /* the control run's, and its gradient at the end */
+    for (size_t i = 0; i < 2; i++) {
+        double theta[4], velocity[4] = {0};
+        memcpy(theta, start, sizeof theta);
+        for (size_t step = 0; step < STEPS; step++) {
+            size_t batch[10], n = 0;
+            for (size_t j = r->starts[step]; j < r->starts[step + 1]; j++)
+                if (r->rows[j] != removed[i])
+                    batch[n++] = r->rows[j];
+            empty += n == 0;
+            if (n == 0)
+                continue;
+            ck_assert_uint_eq(r->starts[call + 1] - r->starts[call], n);
+            ck_assert_mem_eq(r->rows + r->starts[call], batch, n * sizeof *batch);
+            call++;
+            descend(&l, batch, n, step < milestone ? 0.1 : 0.01, velocity, theta);
+        }
+        call++;
+        for (size_t j = 0; j < 4; j++)
+            ck_assert_double_le(fabs(changes[i * 4 + j] + drift[j] - (theta[j] - start[j])), 1e-14);
+    }
+    ck_assert_uint_eq(call, r->n_calls);
+    ck_assert(batches[_i] == 1 ? empty == 4 || empty == 5 || empty == 6 : batches[_i] % 3 == 0 || empty == 0);
+    infl_objective_destroy(train);
+    linear_destroy(&l);
+    free(r);
 }
 END_TEST
 
@@ -471,6 +573,7 @@ Suite *evaluation_suite(void) {
     add_case(suite, "evaluation/default", polishes_by_default, 1);
     add_case(suite, "evaluation/control", control_at_a_polished_optimum_is_zero, 1);
     add_case(suite, "evaluation/by-hand", equals_training_by_hand, 1);
+    add_case(suite, "evaluation/batches", other_batches_stay, 6);
     add_case(suite, "evaluation/cancelling", cancelling_changes_nothing, 1);
     add_case(suite, "evaluation/error", the_first_failing_row_is_named, 1);
     add_case(suite, "evaluation/callbacks", callbacks_of_one_thread_do_not_overlap, 1);

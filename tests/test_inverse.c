@@ -399,7 +399,7 @@ typedef struct watcher {
 
 static int watch(void *context, const char *stage, size_t done, size_t total) {
     watcher *w = context;
-    ck_assert(strcmp(stage, "solve") == 0 || strcmp(stage, "prepare") == 0);
+    ck_assert(strcmp(stage, "solve") == 0 || strcmp(stage, "prepare") == 0 || strcmp(stage, "dense") == 0);
     ck_assert_uint_le(done, total);
     return ++w->n_calls == w->cancel_at;
 }

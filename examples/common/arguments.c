@@ -90,6 +90,31 @@ static int parse_list(const char *text, const argument *option, argument_list *l
     return 0;
 }
 
+static int parse_reals(const char *text, const argument *option, argument_reals *list) {
+    argument_reals found = {{0}, 0};
+    char field[64];
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        if (length >= sizeof field || found.n == ARGUMENT_LIST_LENGTH)
+            return -1;
+        memcpy(field, text, length);
+        field[length] = '\0';
+        double value;
+        if (parse_real(field, option, &value) != 0)
+            return -1;
+        for (size_t i = 0; i < found.n; i++) {
+            if (found.values[i] == value)
+                return -1;
+        }
+        found.values[found.n++] = value;
+        if (text[length] == '\0')
+            break;
+        text += length + 1;
+    }
+    *list = found;
+    return 0;
+}
+
 static void print_expected(FILE *file, const argument *option) {
     switch (option->kind) {
     case ARGUMENT_SIZE:
@@ -110,6 +135,10 @@ static void print_expected(FILE *file, const argument *option) {
     case ARGUMENT_LIST:
         fprintf(file, "at most %d different whole numbers from %g to %g, such as 1-4,8", ARGUMENT_LIST_LENGTH,
                 option->low, option->high);
+        break;
+    case ARGUMENT_REALS:
+        fprintf(file, "at most %d different numbers from %g to %g, such as 0.001,0", ARGUMENT_LIST_LENGTH, option->low,
+                option->high);
         break;
     case ARGUMENT_FLAG:
     case ARGUMENT_SWITCH:
@@ -136,6 +165,8 @@ static int parse_value(const argument *option, const char *text) {
         return parse_set(text, option, option->target);
     case ARGUMENT_LIST:
         return parse_list(text, option, option->target);
+    case ARGUMENT_REALS:
+        return parse_reals(text, option, option->target);
     case ARGUMENT_FLAG:
     case ARGUMENT_SWITCH:
         break;
@@ -200,9 +231,18 @@ int arguments_parse(const char *program, int argc, char **argv, const argument *
     return 0;
 }
 
+int arguments_contain(const argument_reals *list, double value) {
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->values[i] == value)
+            return 1;
+    }
+    return 0;
+}
+
 void arguments_print_value(FILE *file, const argument *option) {
     char name[64];
     const argument_list *list = option->target;
+    const argument_reals *reals = option->target;
     const char *comma = "";
     switch (option->kind) {
     case ARGUMENT_FLAG:
@@ -236,6 +276,21 @@ void arguments_print_value(FILE *file, const argument *option) {
             fprintf(file, "%s%zu", i == 0 ? "" : ",", list->values[i]);
         }
         break;
+    case ARGUMENT_REALS:
+        for (size_t i = 0; i < reals->n; i++) {
+            fprintf(file, "%s%.15g", i == 0 ? "" : ",", reals->values[i]);
+        }
+        break;
+    }
+}
+
+void arguments_print_all(FILE *file, const argument *table, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(table[i].name, "help") == 0 || strcmp(table[i].name, "version") == 0)
+            continue;
+        fprintf(file, "%s = ", table[i].name);
+        arguments_print_value(file, &table[i]);
+        fputc('\n', file);
     }
 }
 
@@ -297,6 +352,9 @@ unsigned long long arguments_fingerprint(const argument *table, size_t n, const 
             break;
         case ARGUMENT_LIST:
             hash = fingerprint_bytes(hash, option->target, sizeof(argument_list));
+            break;
+        case ARGUMENT_REALS:
+            hash = fingerprint_bytes(hash, option->target, sizeof(argument_reals));
             break;
         }
     }

@@ -13,7 +13,8 @@ typedef enum argument_kind {
     ARGUMENT_TEXT,   /* const char *, any text but the empty one                    */
     ARGUMENT_CHOICE, /* size_t: the index of one of the choices                     */
     ARGUMENT_SET,    /* unsigned: one bit for each of the choices, "a,c"            */
-    ARGUMENT_LIST    /* argument_list: "1-4,8", each within low .. high, no repeats */
+    ARGUMENT_LIST,   /* argument_list: "1-4,8", each within low .. high, no repeats */
+    ARGUMENT_REALS   /* argument_reals: "0.001,0", likewise                         */
 } argument_kind;
 
 #define ARGUMENT_LIST_LENGTH 64
@@ -21,6 +22,11 @@ typedef struct argument_list {
     size_t values[ARGUMENT_LIST_LENGTH];
     size_t n;
 } argument_list;
+
+typedef struct argument_reals {
+    double values[ARGUMENT_LIST_LENGTH];
+    size_t n;
+} argument_reals;
 
 typedef struct argument {
     const char *name; /* without the dashes */
@@ -35,8 +41,13 @@ typedef struct argument {
 /* Reads argv into the targets. 0, or -1 after a sentence on stderr that names the option. */
 int arguments_parse(const char *program, int argc, char **argv, const argument *table, size_t n);
 
+int arguments_contain(const argument_reals *list, double value);
+
 /* The present value of an option, as one would type it. */
 void arguments_print_value(FILE *file, const argument *option);
+
+/* "name = value" of all options that take a value or can be switched, but --help and --version; a line each. */
+void arguments_print_all(FILE *file, const argument *table, size_t n);
 
 /* One paragraph an option with its present value as the default. */
 void arguments_print_help(FILE *file, const argument *table, size_t n);

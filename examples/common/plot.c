@@ -38,8 +38,11 @@ static void write_series(FILE *file, const plot_series *series) {
     }
     /* Error bars in a pass of their own: an absent deviation must not take its point with it. */
     if (series->deviation > 0) {
-        fprintf(file, "  \"%s\" using %s:%d:%d with yerrorbars linewidth 1.3 pointtype -1 linecolor \"%s\", \\\n",
-                series->file, x, series->y, series->deviation, colour);
+        char ends[32] = "";
+        if (series->high > 0)
+            snprintf(ends, sizeof ends, ":%d", series->high);
+        fprintf(file, "  \"%s\" using %s:%d:%d%s with yerrorbars linewidth 1.3 pointtype -1 linecolor \"%s\", \\\n",
+                series->file, x, series->y, series->deviation, ends, colour);
     }
     fprintf(file, "  \"%s\" using %s:%d with %s linewidth 2%s pointtype %d pointsize %s linecolor \"%s\" title \"%s\"",
             series->file, x, series->y, series->joined ? "linespoints" : "points", series->joined ? dash : "", symbol,
@@ -57,6 +60,8 @@ static void write_script(FILE *file, const plot *panel) {
         fprintf(file, "set xrange [%g:%g]\n", panel->x_low, panel->x_high);
     if (panel->x_step > 0.0)
         fprintf(file, "set xtics %g\n", panel->x_step);
+    if (panel->x_tics != NULL)
+        fprintf(file, "set xtics (%s)\n", panel->x_tics);
     if (panel->y_low < panel->y_high)
         fprintf(file, "set yrange [%g:%g]\n", panel->y_low, panel->y_high);
     if (panel->note != NULL)

@@ -13,6 +13,7 @@ typedef struct plot_series {
     const char *file, *key; /* key NULL: all rows                                           */
     int x, y;               /* columns, counted from 1                                      */
     int deviation;          /* column of the error bars' half length; 0: none                */
+    int high;               /* where not 0: column of the bars' upper end, `deviation` of the lower */
     double shift;           /* added to x, so that the bars of two series stand side by side */
     int colour;             /* 0, 1, ...: series of a colour belong together                */
     int published;          /* 1: someone else's numbers: open symbols, broken line         */
@@ -27,6 +28,7 @@ typedef struct plot {
     double x_low, x_high;    /* ends of the axes; both 0: as the data want                   */
     double y_low, y_high;
     double x_step;           /* between the numbers at the axis; 0: as the data want         */
+    const char *x_tics;      /* gnuplot's labels of the axis, '"0" 1, "10^{2}" 100'; NULL: none */
     const char *key_place;   /* gnuplot's "bottom left"                                      */
     int identity;            /* 1: the line y = x                                            */
     const plot_series *series;

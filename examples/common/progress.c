@@ -75,6 +75,15 @@ void progress_advance(progress *bar, double units) {
     }
 }
 
+void progress_skip(progress *bar, double units) {
+    if (bar == NULL)
+        return;
+#ifdef _OPENMP
+#pragma omp critical(progress)
+#endif
+    bar->total -= units;
+}
+
 void progress_line(progress *bar, int also_above, const char *format, ...) {
     int terminal = bar != NULL && bar->terminal;
     va_list arguments;

@@ -12,6 +12,9 @@ progress *progress_begin(double total);
 /* Adds finished units. From any thread. */
 void progress_advance(progress *bar, double units);
 
+/* Takes units off the total: work that an earlier run has done tells nothing of the time left. From any thread. */
+void progress_skip(progress *bar, double units);
+
 /* Prints a line, which a terminal shows above the bar; with also_above 0 only where there is no bar. From any thread. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))

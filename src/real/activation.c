@@ -95,7 +95,7 @@ static void backward(const infl_layer_call *c) {
             EACH(dy[i]);
         } else if (activation == INFL_RELU) {
             EACH((value[i] <= 0 ? 0 : dy[i]));
-        } else if (c->mode == INFL_BACKWARD_SECOND && s > 0) {
+        } else if (c->mode == INFL_BACKWARD_SECOND && s > 0 && c->varying[0]) {
             EACH(first[i] * dy[i] + second[i] * x[i] * dy0[i]);
         } else {
             EACH(first[i] * dy[i]);

@@ -72,8 +72,9 @@ static void forward(const infl_layer_call *c) {
             channel of = channel_of(c, number);
             const real *restrict x = c->x[0].value + of.at, *restrict x_dot = infl_slot(c->x[0], s, of.stride) + of.at;
             real *restrict y = infl_slot(c->y, s, of.stride) + of.at;
-            const real *v = s == 0 ? c->theta : c->tangents + (s - 1) * c->stride;
-            real slope = c->theta[number] * of.inverse, factor = v[number] * of.inverse, shift = v[channels + number];
+            const real *v = s == 0 ? c->theta : c->tangents == NULL ? NULL : c->tangents + (s - 1) * c->stride;
+            real slope = c->theta[number] * of.inverse, factor = v == NULL ? 0 : v[number] * of.inverse;
+            real shift = v == NULL ? 0 : v[channels + number];
             if (s > 0 && c->varying[0])
                 for (size_t i = 0; i < of.length; i++)
                     y[i] = slope * x_dot[i] + factor * (x[i] - of.mean) + shift;
@@ -81,6 +82,18 @@ static void forward(const infl_layer_call *c) {
                 for (size_t i = 0; i < of.length; i++)
                     y[i] = factor * (x[i] - of.mean) + shift;
         }
+}
+
+static void unit_tangents(const infl_layer_call *c) {
+    size_t channels = c->layer->shape.channels;
+    for (size_t s = c->first; s < c->last; s++) {
+        size_t parameter = c->parameters[s - 1];
+        channel of = channel_of(c, parameter % channels);
+        real *y = infl_slot(c->y, s, of.stride);
+        memset(y, 0, of.stride * sizeof *y);
+        for (size_t i = of.at; i < of.at + of.length; i++)
+            y[i] = parameter < channels ? of.inverse * (c->x[0].value[i] - of.mean) : 1;
+    }
 }
 
 /* Mean and Σ(x − mean)² of the chunk's real rows; or Σ dy and Σ dy x̂. */
@@ -167,7 +180,7 @@ static void backward(const infl_layer_call *c) {
                 continue;
             real *restrict dx = infl_slot(c->dx[0], s, of.stride) + of.at;
             real slope = c->theta[number] * of.inverse;
-            real slope_dot = tangent ? c->tangents[(s - 1) * c->stride + number] * of.inverse : 0;
+            real slope_dot = tangent && c->tangents != NULL ? c->tangents[(s - 1) * c->stride + number] * of.inverse : 0;
 #define EACH(cotangent)                                                                                                \
     if (c->accumulate[0])                                                                                              \
         for (size_t i = 0; i < of.length; i++)                                                                         \
@@ -203,4 +216,4 @@ static void row_gradients(const infl_layer_call *c) {
 
 const infl_layer_kind INFL_REAL(layer_batch_norm) = {
     .name = "batch_norm", .n_inputs = 1, .shape = shape, .tensors = tensors, .forward = forward, .backward = backward,
-    .row_gradients = row_gradients, .states = states, .measure = measure, .acts_in_training = 1};
+    .unit_tangents = unit_tangents, .row_gradients = row_gradients, .states = states, .measure = measure, .acts_in_training = 1};

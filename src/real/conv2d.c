@@ -204,18 +204,20 @@ static void forward(const infl_layer_call *c) {
     lay_out(&memory, c->layer, c->rows, c->scratch);
     for (size_t s = c->first; s < c->last; s++)
         for (size_t group = 0; group < g.groups; group++) {
-            const real *v = s == 0 ? c->theta : c->tangents + (s - 1) * c->stride;
+            const real *v = s == 0 ? c->theta : c->tangents == NULL ? NULL : c->tangents + (s - 1) * c->stride;
             size_t begin = group * g.units * g.weights, x = group * g.inputs * g.x_channel;
             infl_tap_product product = {.m = g.units, .depth = g.inputs, .weight_m = g.weights, .weight_depth = g.taps,
                                         .x_channel = g.x_channel, .y_channel = g.y_channel, .rows = c->rows,
-                                        .n_terms = 1, .weights = {v + begin}, .x = {c->x[0].value + x},
                                         .y = infl_slot(c->y, s, g.y_slot) + group * g.units * g.y_channel};
-            if (s > 0 && c->varying[0]) {
-                product.weights[1] = c->theta + begin;
-                product.x[1] = infl_slot(c->x[0], s, g.x_slot) + x;
-                product.n_terms = 2;
+            if (v != NULL) {
+                product.weights[0] = v + begin;
+                product.x[product.n_terms++] = c->x[0].value + x;
             }
-            if (c->layer->spec.bias)
+            if (s > 0 && c->varying[0]) {
+                product.weights[product.n_terms] = c->theta + begin;
+                product.x[product.n_terms++] = infl_slot(c->x[0], s, g.x_slot) + x;
+            }
+            if (c->layer->spec.bias && v != NULL)
                 product.bias = v + g.groups * g.units * g.weights + group * g.units;
             product_of_image(c, &product, &memory, 0);
         }
@@ -224,7 +226,8 @@ static void forward(const infl_layer_call *c) {
 /* dx_s = Wᵀ dy_s (+ V_sᵀ dy_0 in the second order) */
 static void backward_input(const infl_layer_call *c, const geometry *g, const scratch *memory, size_t s) {
     const real *weights[INFL_MAX_TERMS] = {c->theta}, *dy[INFL_MAX_TERMS] = {infl_slot(c->dy, s, g->y_slot), c->dy.value};
-    size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 ? 2 : 1, at_once = channels_at_once(g);
+    size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 && c->tangents != NULL ? 2 : 1;
+    size_t at_once = channels_at_once(g);
     if (n_terms == 2)
         weights[1] = c->tangents + (s - 1) * c->stride;
     for (size_t group = 0; group < g->groups; group++)
@@ -266,6 +269,29 @@ static infl_pixels pixels_of_tap(const infl_layer_call *c, size_t tap, size_t x_
     *x = ((from[0] * window->stride[0] + at[0] - window->padding[0]) * in.width + from[1] * window->stride[1] + at[1] -
           window->padding[1]) * x_pixel;
     return pixels;
+}
+
+/* A weight leads from one input channel to one output channel. */
+static void unit_tangents(const infl_layer_call *c) {
+    geometry g = geometry_of(c->layer, c->rows);
+    size_t bias = g.groups * g.units * g.weights;
+    for (size_t s = c->first; s < c->last; s++) {
+        size_t parameter = c->parameters[s - 1], unit = parameter < bias ? parameter / g.weights : parameter - bias;
+        real *y = infl_slot(c->y, s, g.y_slot), *to = y + unit * g.y_channel;
+        memset(y, 0, g.y_slot * sizeof *y);
+        if (parameter >= bias) {
+            for (size_t i = 0; i < g.y_channel; i++)
+                to[i] = 1;
+            continue;
+        }
+        size_t input = parameter % g.weights / g.taps, x_at, y_at;
+        infl_pixels pixels = pixels_of_tap(c, parameter % g.taps, c->rows, &x_at, &y_at);
+        const real *from = c->x[0].value + (unit / g.units * g.inputs + input) * g.x_channel + x_at;
+        for (size_t i = 0; i < pixels.count[0]; i++)
+            for (size_t j = 0; j < pixels.count[1]; j++)
+                memcpy(to + y_at + i * pixels.y_step[0] + j * pixels.y_step[1],
+                       from + i * pixels.x_step[0] + j * pixels.x_step[1], c->rows * sizeof *to);
+    }
 }
 
 typedef void (*sum_pixels)(const infl_pixel_sums *sums);
@@ -404,4 +430,5 @@ static void row_gradients(const infl_layer_call *c) {
 
 const infl_layer_kind INFL_REAL(layer_conv2d) = {.name = "conv2d", .n_inputs = 1, .shape = shape, .tensors = tensors,
                                                  .forward = forward, .backward = backward,
-                                                 .row_gradients = row_gradients, .scratch = scratch_bytes};
+                                                 .unit_tangents = unit_tangents, .row_gradients = row_gradients,
+                                                 .scratch = scratch_bytes};

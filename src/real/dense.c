@@ -37,14 +37,29 @@ static void add_bias(const infl_layer_call *c, const real *bias, real *y) {
 static void forward(const infl_layer_call *c) {
     size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows, bias = units * inputs;
     for (size_t s = c->first; s < c->last; s++) {
-        const real *v = s == 0 ? c->theta : c->tangents + (s - 1) * c->stride;
         real *y = infl_slot(c->y, s, units * rows);
         int two = s > 0 && c->varying[0];
         if (two)
             multiply(units, rows, inputs, c->theta, inputs, 1, infl_slot(c->x[0], s, inputs * rows), rows, y, rows, 0);
+        if (s > 0 && c->tangents == NULL)
+            continue;
+        const real *v = s == 0 ? c->theta : c->tangents + (s - 1) * c->stride;
         multiply(units, rows, inputs, v, inputs, 1, c->x[0].value, rows, y, rows, two);
         if (c->layer->spec.bias)
             add_bias(c, v + bias, y);
+    }
+}
+
+static void unit_tangents(const infl_layer_call *c) {
+    size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows;
+    for (size_t s = c->first; s < c->last; s++) {
+        size_t parameter = c->parameters[s - 1], bias = units * inputs;
+        real *y = infl_slot(c->y, s, units * rows);
+        memset(y, 0, units * rows * sizeof *y);
+        if (parameter < bias)
+            memcpy(y + parameter / inputs * rows, c->x[0].value + parameter % inputs * rows, rows * sizeof *y);
+        for (size_t b = 0; parameter >= bias && b < rows; b++)
+            y[(parameter - bias) * rows + b] = 1;
     }
 }
 
@@ -98,7 +113,7 @@ static void backward(const infl_layer_call *c) {
     size_t units = c->layer->width, inputs = c->layer->in_width[0], rows = c->rows, bias = units * inputs;
     for (size_t s = c->first; s < c->last; s++) {
         const real *dy = infl_slot(c->dy, s, units * rows);
-        int tangent = c->mode == INFL_BACKWARD_SECOND && s > 0;
+        int tangent = c->mode == INFL_BACKWARD_SECOND && s > 0 && c->tangents != NULL;
         if (c->gradient != NULL && s >= c->first_gradient) {
             real *gradient = c->gradient + (s - c->first_gradient) * c->layer->parameters;
             backward_weights(c, s, gradient);
@@ -132,4 +147,5 @@ static void row_gradients(const infl_layer_call *c) {
 
 const infl_layer_kind INFL_REAL(layer_dense) = {.name = "dense", .n_inputs = 1, .shape = shape, .tensors = tensors,
                                                 .forward = forward, .backward = backward,
-                                                .row_gradients = row_gradients, .scratch = scratch_bytes};
+                                                .unit_tangents = unit_tangents, .row_gradients = row_gradients,
+                                                .scratch = scratch_bytes};

@@ -12,11 +12,12 @@ typedef struct infl_layer_call {
     size_t first, last; /* slots to compute */
     void *scratch;      /* as much as the kind asks for, aligned */
     const real *theta;
-    const real *tangents; /* slot s ≥ 1: tangents + (s−1)·stride */
+    const real *tangents; /* slot s ≥ 1: tangents + (s−1)·stride; NULL: the layer's own parameters have none */
     size_t stride;        /* from one tangent to the next */
     const double *state; /* layer->state numbers: running statistics, in training the batch's */
     const infl_training *training; /* NULL: evaluation */
     infl_slots x[INFL_MAX_INPUTS];
+    const size_t *parameters; /* unit_tangents only: of slot s ≥ 1 parameters[s−1] */
     int varying[INFL_MAX_INPUTS]; /* whether the input has tangents */
     infl_slots y;
     real *aux; /* layer->aux×B */

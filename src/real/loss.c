@@ -68,7 +68,30 @@ static void cross_entropy_product(const infl_loss_call *c, size_t k) {
         }
 }
 
+static void cross_entropy_factor(const infl_loss_call *c, size_t column) {
+    /* (diag(p) − p pᵀ) = Σ_c l_c l_cᵀ, l_c = √p_c (e_c − p); 1 − p_c is summed as elsewhere */
+    const real *restrict own = c->curvature + column * c->rows;
+    real *restrict others = ROW(c->cotangent, column, 0);
+    memset(others, 0, c->rows * sizeof *others);
+    for (size_t j = 0; j < c->outputs; j++) {
+        const real *restrict p = c->curvature + j * c->rows;
+        real *restrict g = ROW(c->cotangent, j, 0);
+        for (size_t b = 0; j != column && b < c->rows; b++) {
+            g[b] = -(real)sqrt(own[b]) * p[b];
+            others[b] += p[b];
+        }
+    }
+    for (size_t b = 0; b < c->rows; b++)
+        others[b] *= (real)sqrt(own[b]);
+}
+
 /* Losses whose Hessian in the outputs is diagonal. */
+static void diagonal_factor(const infl_loss_call *c, size_t column) {
+    memset(ROW(c->cotangent, 0, 0), 0, c->outputs * c->rows * sizeof(real));
+    for (size_t b = 0; b < c->rows; b++)
+        ROW(c->cotangent, column, 0)[b] = (real)sqrt(c->curvature[column * c->rows + b]);
+}
+
 static void diagonal_product(const infl_loss_call *c, size_t k) {
     for (size_t j = 0; j < c->outputs; j++)
         for (size_t s = 1; s <= k; s++) {
@@ -116,10 +139,10 @@ static void squared_error(const infl_loss_call *c) {
 
 const infl_loss_function *INFL_REAL(loss_function)(infl_loss_kind kind) {
     static const infl_loss_function functions[] = {
-        [INFL_SOFTMAX_CROSS_ENTROPY] = {cross_entropy, cross_entropy_product},
-        [INFL_LOGISTIC] = {logistic, diagonal_product},
-        [INFL_SQUARED_ERROR] = {squared_error, diagonal_product},
-        [INFL_SMOOTHED_HINGE] = {smoothed_hinge, diagonal_product},
+        [INFL_SOFTMAX_CROSS_ENTROPY] = {cross_entropy, cross_entropy_product, cross_entropy_factor},
+        [INFL_LOGISTIC] = {logistic, diagonal_product, diagonal_factor},
+        [INFL_SQUARED_ERROR] = {squared_error, diagonal_product, diagonal_factor},
+        [INFL_SMOOTHED_HINGE] = {smoothed_hinge, diagonal_product, diagonal_factor},
     };
     _Static_assert(sizeof functions / sizeof functions[0] == INFL_N_LOSSES, "one entry for each loss");
     return &functions[kind];

@@ -25,6 +25,8 @@ typedef struct infl_loss_function {
     void (*evaluate)(const infl_loss_call *call);
     /* slots 1..k of the cotangent ← (∇²_f ℓ) times slots 1..k of f */
     void (*product)(const infl_loss_call *call, size_t k);
+    /* slot 0 of the cotangent ← column `column` of L, L·Lᵀ = ∇²_f ℓ; after evaluate, columns in any order */
+    void (*factor)(const infl_loss_call *call, size_t column);
 } infl_loss_function;
 
 const infl_loss_function *INFL_REAL(loss_function)(infl_loss_kind kind);

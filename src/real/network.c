@@ -188,6 +188,11 @@ static void to_double(double *to, const void *from, size_t n) {
         to[i] = (double)((const real *)from)[i];
 }
 
+/* Whether a layer's output has tangents. */
+static int carries(const infl_workspace *w, const infl_point *at, size_t index) {
+    return at->basis == NULL ? w->network->layers[index].varying : at->basis->reached[index];
+}
+
 /* What forward, backward and row gradients of one layer have in common. */
 static infl_layer_call layer_call(const infl_workspace *w, size_t index, const infl_point *at) {
     const infl_layer *layer = &w->network->layers[index];
@@ -209,8 +214,8 @@ static infl_layer_call layer_call(const infl_workspace *w, size_t index, const i
     for (size_t i = 0; i < layer->n_inputs; i++) {
         size_t input = (size_t)layer->spec.inputs[i];
         call.x[i] = w->nodes[input].value;
-        call.varying[i] = w->network->layers[input].varying;
-        if (call.varying[i])
+        call.varying[i] = carries(w, at, input);
+        if (w->network->layers[input].varying && (at->basis == NULL || input >= at->basis->layer))
             call.dx[i] = w->nodes[input].cotangent;
         call.accumulate[i] = !layer->first_use[i];
     }
@@ -232,10 +237,17 @@ static void forward(infl_workspace *w, const infl_point *at, size_t first, size_
     for (size_t i = 1; i < w->network->n_layers; i++) {
         infl_layer_call call = layer_call(w, i, at);
         call.first = first;
-        call.last = w->network->layers[i].varying || last == 0 ? last : 1;
+        call.last = carries(w, at, i) || last == 0 ? last : 1;
+        if (call.first >= call.last)
+            continue;
+        const infl_layer_kind *kind = kinds[call.layer->spec.kind];
+        if (at->basis != NULL && i == at->basis->layer) {
+            call.parameters = at->basis->parameters;
+            kind->unit_tangents(&call);
+            continue;
+        }
         convert_tangents(w, at, call.last, &call);
-        if (call.first < call.last)
-            kinds[w->network->layers[i].spec.kind]->forward(&call);
+        kind->forward(&call);
     }
 }
 
@@ -316,6 +328,11 @@ static void seed_curvature(infl_workspace *w, const infl_loss *loss, infl_seed_k
     }
 }
 
+static void seed_factor(infl_workspace *w, const infl_loss *loss, size_t column) {
+    infl_loss_call call = loss_call(w, loss);
+    INFL_REAL(loss_function)(loss->kind)->factor(&call, column);
+}
+
 static void seed_weights(infl_workspace *w, const double *weights, size_t stride, size_t k) {
     /* slot 0, which is what is scaled, comes last */
     for (size_t s = k; s-- > 0;) {
@@ -337,10 +354,12 @@ static void seed_cotangents(infl_workspace *w, const double *cotangents, size_t 
 
 static void backward(infl_workspace *w, const infl_point *at, infl_backward_mode mode, size_t first, size_t last,
                      const infl_gradient_sink *sink) {
-    for (size_t i = w->network->n_layers; i-- > 1;) {
+    size_t lowest = at->basis == NULL ? 1 : at->basis->layer;
+    for (size_t i = w->network->n_layers; i-- > lowest;) {
         const infl_layer *layer = &w->network->layers[i];
         if (!layer->varying)
             continue;
+        int wanted = layer->parameters > 0 && (at->basis == NULL || at->basis->wanted[i]);
         infl_layer_call call = layer_call(w, i, at);
         call.first = first;
         call.last = last;
@@ -348,9 +367,9 @@ static void backward(infl_workspace *w, const infl_point *at, infl_backward_mode
         if (mode == INFL_BACKWARD_SECOND)
             convert_tangents(w, at, last, &call);
         call.first_gradient = sink->first;
-        call.gradient = layer->parameters > 0 ? w->gradients : NULL;
+        call.gradient = wanted ? w->gradients : NULL;
         kinds[layer->spec.kind]->backward(&call);
-        if (layer->parameters > 0)
+        if (wanted)
             sink->take(sink, layer, w->gradients, last - sink->first);
     }
 }
@@ -374,11 +393,14 @@ typedef struct row_sink {
     void (*take)(const infl_workspace *w, const struct row_sink *sink, size_t offset, size_t length, const real *values);
     const infl_point *at;
     double *out;
+    real *gathered;
+    const size_t *column;
     size_t stride, k;
 } row_sink;
 
 static void each_row_gradient(infl_workspace *w, const infl_point *at, const row_sink *sink) {
-    for (size_t i = w->network->n_layers; i-- > 1;) {
+    size_t lowest = at->basis == NULL ? 1 : at->basis->layer;
+    for (size_t i = w->network->n_layers; i-- > lowest;) {
         const infl_layer *layer = &w->network->layers[i];
         const infl_layer_kind *kind = kinds[layer->spec.kind];
         if (!layer->varying)
@@ -387,7 +409,7 @@ static void each_row_gradient(infl_workspace *w, const infl_point *at, const row
         call.last = 1;
         call.mode = INFL_BACKWARD_FIRST;
         kind->backward(&call);
-        if (layer->parameters == 0)
+        if (layer->parameters == 0 || (at->basis != NULL && !at->basis->wanted[i]))
             continue;
         infl_layer_tensor tensors[INFL_MAX_TENSORS];
         size_t n_tensors = kind->tensors(layer, tensors), all, at_once = infl_plan_units(layer, kind, &all);
@@ -415,6 +437,26 @@ static void take_gradients(const infl_workspace *w, const row_sink *sink, size_t
 static void row_gradients(infl_workspace *w, const infl_point *at, double *out, size_t stride) {
     row_sink sink = {.take = take_gradients, .at = at, .out = out, .stride = stride};
     each_row_gradient(w, at, &sink);
+}
+
+static void take_gathered(const infl_workspace *w, const row_sink *sink, size_t offset, size_t length,
+                          const real *values) {
+    for (size_t j = 0; j < length; j++) {
+        size_t column = sink->column[offset + j];
+        for (size_t b = 0; column != SIZE_MAX && b < w->rows; b++)
+            sink->gathered[b * sink->stride + column] = values[j * w->rows + b];
+    }
+}
+
+static void gather_row_gradients(infl_workspace *w, const infl_point *at, const size_t *column, void *gradients,
+                                 size_t stride) {
+    row_sink sink = {.take = take_gathered, .at = at, .gathered = gradients, .column = column, .stride = stride};
+    each_row_gradient(w, at, &sink);
+}
+
+static void gram(const void *rows, size_t l, size_t stride, size_t first, size_t m, size_t from, size_t n, void *out) {
+    const real *z = rows;
+    INFL_REAL(multiply)(m, n, l, z + first, 1, stride, z + from, stride, out, n, 0);
 }
 
 static void take_products(const infl_workspace *w, const row_sink *sink, size_t offset, size_t length,
@@ -527,5 +569,8 @@ const infl_engine INFL_REAL(engine) = {
     .row_gradients = row_gradients,
     .row_products = row_products,
     .row_norms = row_norms,
+    .seed_factor = seed_factor,
+    .gather_row_gradients = gather_row_gradients,
+    .gram = gram,
     .loss_of_row = loss_of_row,
 };

@@ -1,0 +1,111 @@
+#include "identity.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#include "memory.h"
+#include "objective.h"
+
+enum { BLOCK = 512 }; /* numbers converted at once */
+
+struct infl_hash {
+    XXH3_state_t *state;
+    unsigned char block[8 * BLOCK];
+};
+
+infl_status infl_hash_begin(infl_hash **out) {
+    infl_hash *hash;
+    INFL_ALLOCATE(hash, 1);
+    hash->state = XXH3_createState();
+    if (hash->state == NULL) {
+        infl_release(hash);
+        return infl_fail(INFL_E_MEMORY, "there is no memory for the state of a hash");
+    }
+    XXH3_128bits_reset(hash->state);
+    *out = hash;
+    return INFL_OK;
+}
+
+void infl_hash_release(infl_hash *hash) {
+    if (hash == NULL)
+        return;
+    XXH3_freeState(hash->state);
+    infl_release(hash);
+}
+
+void infl_hash_end(infl_hash *hash, uint64_t out[2]) {
+    XXH128_hash_t digest = XXH3_128bits_digest(hash->state);
+    out[0] = digest.low64;
+    out[1] = digest.high64;
+    infl_hash_release(hash);
+}
+
+static void put(unsigned char *to, uint64_t number, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        to[i] = (unsigned char)(number >> 8 * i);
+}
+
+/* What begins each piece. */
+static void begin(infl_hash *hash, char type, uint64_t n) {
+    unsigned char bytes[9] = {(unsigned char)type};
+    put(bytes + 1, n, 8);
+    XXH3_128bits_update(hash->state, bytes, sizeof bytes);
+}
+
+void infl_hash_bytes(infl_hash *hash, const void *bytes, size_t n) {
+    begin(hash, 'b', n);
+    if (n > 0)
+        XXH3_128bits_update(hash->state, bytes, n);
+}
+
+void infl_hash_string(infl_hash *hash, const char *string) { infl_hash_bytes(hash, string, strlen(string)); }
+
+void infl_hash_number(infl_hash *hash, uint64_t number) { begin(hash, 'n', number); }
+
+void infl_hash_double(infl_hash *hash, double number) { infl_hash_doubles(hash, &number, 1); }
+
+void infl_hash_doubles(infl_hash *hash, const double *numbers, size_t n) {
+    begin(hash, 'd', n);
+    for (size_t first = 0; first < n; first += BLOCK) {
+        size_t now = n - first < BLOCK ? n - first : BLOCK;
+        for (size_t i = 0; i < now; i++) {
+            uint64_t bits;
+            memcpy(&bits, numbers + first + i, sizeof bits);
+            put(hash->block + 8 * i, bits, 8);
+        }
+        XXH3_128bits_update(hash->state, hash->block, 8 * now);
+    }
+}
+
+void infl_hash_floats(infl_hash *hash, const float *numbers, size_t n) {
+    begin(hash, 'f', n);
+    for (size_t first = 0; first < n; first += BLOCK) {
+        size_t now = n - first < BLOCK ? n - first : BLOCK;
+        for (size_t i = 0; i < now; i++) {
+            uint32_t bits;
+            memcpy(&bits, numbers + first + i, sizeof bits);
+            put(hash->block + 4 * i, bits, 4);
+        }
+        XXH3_128bits_update(hash->state, hash->block, 4 * now);
+    }
+}
+
+infl_status infl_objective_identity(infl_objective *objective, infl_identity *out) {
+    infl_hash *model = NULL, *data = NULL;
+    infl_status status = infl_hash_begin(&model);
+    if (status == INFL_OK)
+        status = infl_hash_begin(&data);
+    if (status == INFL_OK)
+        status = objective->ops->identify(objective->source, objective->rows, objective->n_rows, model, data);
+    if (status != INFL_OK) {
+        infl_hash_release(model);
+        infl_hash_release(data);
+        return status;
+    }
+    infl_hash_double(data, objective->decay);
+    if (objective->decay > 0)
+        infl_hash_bytes(data, objective->mask, objective->n_parameters);
+    infl_hash_end(model, out->model);
+    infl_hash_end(data, out->data);
+    return INFL_OK;
+}

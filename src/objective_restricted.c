@@ -1,0 +1,302 @@
+/* The sums over rows of another source as functions of some of its parameters; the others stay as they are. */
+#include <string.h>
+
+#include "dense.h"
+#include "memory.h"
+#include "objective.h"
+#include "objective_sources.h"
+
+/* Bytes of whole vectors of the inner source that are held at once, where one alone is not larger. */
+#define BLOCK_BYTES ((size_t)64 << 20)
+
+typedef struct restricted_source {
+    const infl_source_ops *ops;
+    void *inner;        /* owned */
+    size_t p, q;
+    size_t *parameters; /* q of the inner source's p, ascending */
+    double *whole;      /* p, of one call */
+} restricted_source;
+
+static void destroy(void *self) {
+    restricted_source *source = self;
+    if (source == NULL)
+        return;
+    if (source->inner != NULL)
+        source->ops->destroy(source->inner);
+    infl_release(source->parameters);
+    infl_release(source->whole);
+    infl_release(source);
+}
+
+infl_status infl_restricted_source_create(void **out, const infl_source_ops *ops, void *inner, size_t p,
+                                          const size_t *parameters, size_t q) {
+    restricted_source *source;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE(source, 1);
+    *source = (restricted_source){.ops = ops, .p = p, .q = q};
+    INFL_ALLOCATE_OR_OUT(source->parameters, q);
+    INFL_ALLOCATE_OR_OUT(source->whole, p);
+    memcpy(source->parameters, parameters, q * sizeof *parameters);
+    source->inner = inner;
+    *out = source;
+    source = NULL;
+out:
+    destroy(source);
+    return status;
+}
+
+const infl_source_ops *infl_innermost_source(const infl_source_ops *ops, const void *source) {
+    return ops == &infl_restricted_source ? ((const restricted_source *)source)->ops : ops;
+}
+
+/* A copy of the inner source becomes one of this; it is destroyed on failure. */
+static infl_status restrict_copy(const restricted_source *source, void *inner, void **out) {
+    infl_status status =
+        infl_restricted_source_create(out, source->ops, inner, source->p, source->parameters, source->q);
+    if (status != INFL_OK)
+        source->ops->destroy(inner);
+    return status;
+}
+
+static infl_status clone(const void *self, int threads, void **out) {
+    const restricted_source *source = self;
+    void *inner;
+    INFL_TRY(source->ops->clone(source->inner, threads, &inner));
+    return restrict_copy(source, inner, out);
+}
+
+static infl_precision precision(const void *self) {
+    const restricted_source *source = self;
+    return source->ops->precision == NULL ? INFL_F64 : source->ops->precision(source->inner);
+}
+
+static infl_status convert(const void *self, infl_precision to, int threads, void **out) {
+    const restricted_source *source = self;
+    void *inner;
+    if (source->ops->convert == NULL)
+        return infl_fail(INFL_E_UNSUPPORTED, "an objective of the caller's own computes in f64; it has no f32");
+    INFL_TRY(source->ops->convert(source->inner, to, threads, &inner));
+    return restrict_copy(source, inner, out);
+}
+
+/* Of k whole vectors their numbers here: k×p to k×q. */
+static void gather(const restricted_source *source, const double *whole, size_t k, double *out) {
+    for (size_t j = 0; j < k; j++)
+        for (size_t i = 0; i < source->q; i++)
+            out[j * source->q + i] = whole[j * source->p + source->parameters[i]];
+}
+
+/* The other way; all else in the whole vectors stays. */
+static void scatter(const restricted_source *source, const double *vectors, size_t k, double *whole) {
+    for (size_t j = 0; j < k; j++)
+        for (size_t i = 0; i < source->q; i++)
+            whole[j * source->p + source->parameters[i]] = vectors[j * source->q + i];
+}
+
+/* How many of n whole vectors are worked on at once. */
+static size_t block_of(const restricted_source *source, size_t n) {
+    size_t most = BLOCK_BYTES / sizeof(double) / source->p;
+    return most == 0 ? 1 : most < n ? most : n;
+}
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+static infl_status get_parameters(const void *self, double *theta) {
+    const restricted_source *source = self;
+    INFL_TRY(source->ops->get_parameters(source->inner, source->whole));
+    gather(source, source->whole, 1, theta);
+    return INFL_OK;
+}
+
+static infl_status set_parameters(void *self, const double *theta) {
+    restricted_source *source = self;
+    INFL_TRY(source->ops->get_parameters(source->inner, source->whole));
+    scatter(source, theta, 1, source->whole);
+    return source->ops->set_parameters(source->inner, source->whole);
+}
+
+static size_t state_size(const void *self) {
+    const restricted_source *source = self;
+    return source->ops->state_size == NULL ? 0 : source->ops->state_size(source->inner);
+}
+
+static infl_status get_state(const void *self, double *state) {
+    const restricted_source *source = self;
+    return source->ops->get_state(source->inner, state);
+}
+
+static infl_status set_state(void *self, const double *state) {
+    restricted_source *source = self;
+    return source->ops->set_state(source->inner, state);
+}
+
+static infl_status losses(void *self, const size_t *rows, size_t n, double *out) {
+    restricted_source *source = self;
+    return source->ops->losses(source->inner, rows, n, out);
+}
+
+static infl_status row_gradients(void *self, const size_t *rows, size_t n, double *gradients) {
+    restricted_source *source = self;
+    size_t block = block_of(source, n);
+    double *whole;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_MATRIX(whole, block, source->p);
+    for (size_t at = 0; at < n && status == INFL_OK; at += block) {
+        size_t now = least(n - at, block);
+        status = source->ops->row_gradients(source->inner, rows + at, now, whole);
+        if (status == INFL_OK)
+            gather(source, whole, now, gradients + at * source->q);
+    }
+    infl_release(whole);
+    return status;
+}
+
+static infl_status row_squares(void *self, const size_t *rows, size_t n, double *squares) {
+    restricted_source *source = self;
+    size_t q = source->q, block = block_of(source, n);
+    double *gradients;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_MATRIX(gradients, block, q);
+    for (size_t at = 0; at < n && status == INFL_OK; at += block) {
+        size_t now = least(n - at, block);
+        status = row_gradients(self, rows + at, now, gradients);
+        for (size_t i = 0; i < now && status == INFL_OK; i++)
+            squares[at + i] = infl_dot(gradients + i * q, gradients + i * q, q);
+    }
+    infl_release(gradients);
+    return status;
+}
+
+static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out) {
+    restricted_source *source = self;
+    size_t block = block_of(source, k);
+    double *whole = NULL, *products = NULL;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_MATRIX_OR_OUT(whole, block, source->p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(products, n, block);
+    for (size_t at = 0; at < k; at += block) {
+        size_t now = least(k - at, block);
+        scatter(source, vectors + at * source->q, now, whole);
+        if ((status = source->ops->row_products(source->inner, rows, n, whole, now, products)) != INFL_OK)
+            goto out;
+        for (size_t i = 0; i < n; i++)
+            memcpy(out + i * k + at, products + i * now, now * sizeof *out);
+    }
+out:
+    infl_release(whole);
+    infl_release(products);
+    return status;
+}
+
+static infl_status weighted_gradients(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
+                                      double *out, double *row_losses) {
+    restricted_source *source = self;
+    size_t block = block_of(source, k);
+    double *whole = source->whole;
+    infl_status status = INFL_OK;
+    if (block > 1)
+        INFL_ALLOCATE_MATRIX(whole, block, source->p);
+    for (size_t at = 0; at < k && status == INFL_OK; at += block) {
+        size_t now = least(k - at, block);
+        status = source->ops->weighted_gradients(source->inner, rows, n, weights == NULL ? NULL : weights + at * n, now,
+                                                 whole, at == 0 ? row_losses : NULL);
+        if (status == INFL_OK)
+            gather(source, whole, now, out + at * source->q);
+    }
+    if (whole != source->whole)
+        infl_release(whole);
+    return status;
+}
+
+static size_t training_rows(const void *self) {
+    const restricted_source *source = self;
+    return source->ops->training_rows == NULL ? 0 : source->ops->training_rows(source->inner);
+}
+
+static infl_status training_gradient(void *self, const size_t *rows, size_t n, uint64_t seed, uint64_t step,
+                                     double *out) {
+    restricted_source *source = self;
+    INFL_TRY(source->ops->training_gradient(source->inner, rows, n, seed, step, source->whole));
+    gather(source, source->whole, 1, out);
+    return INFL_OK;
+}
+
+static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
+                            size_t k, double *out) {
+    restricted_source *source = self;
+    size_t block = block_of(source, k);
+    double *whole = NULL, *images = NULL;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_MATRIX_OR_OUT(whole, block, source->p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(images, block, source->p);
+    for (size_t at = 0; at < k; at += block) {
+        size_t now = least(k - at, block);
+        scatter(source, vectors + at * source->q, now, whole);
+        if ((status = source->ops->products(source->inner, kind, rows, n, whole, now, images)) != INFL_OK)
+            goto out;
+        gather(source, images, now, out + at * source->q);
+    }
+out:
+    infl_release(whole);
+    infl_release(images);
+    return status;
+}
+
+static infl_status dense(void *self, const infl_dense_call *call) {
+    restricted_source *source = self;
+    infl_dense_call inner = *call;
+    size_t *parameters;
+    INFL_ALLOCATE(parameters, call->q);
+    for (size_t i = 0; i < call->q; i++)
+        parameters[i] = source->parameters[call->parameters[i]];
+    inner.parameters = parameters;
+    infl_status status = infl_source_dense(source->ops, source->inner, source->p, &inner);
+    infl_release(parameters);
+    return status;
+}
+
+static infl_status check_kind(const void *self, infl_curvature_kind kind) {
+    const restricted_source *source = self;
+    return source->ops->check_kind(source->inner, kind);
+}
+
+static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
+    restricted_source *source = self;
+    size_t block = block_of(source, k), inner = 0;
+    INFL_TRY(source->ops->memory(source->inner, n, block, &inner));
+    *bytes = inner + 2 * block * source->p * sizeof(double);
+    return INFL_OK;
+}
+
+static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
+    restricted_source *source = self;
+    infl_hash_string(model, "restricted");
+    infl_hash_number(model, source->q);
+    for (size_t i = 0; i < source->q; i++)
+        infl_hash_number(model, source->parameters[i]);
+    return source->ops->identify(source->inner, rows, n, model, data);
+}
+
+const infl_source_ops infl_restricted_source = {
+    .destroy = destroy,
+    .clone = clone,
+    .precision = precision,
+    .convert = convert,
+    .get_parameters = get_parameters,
+    .set_parameters = set_parameters,
+    .state_size = state_size,
+    .get_state = get_state,
+    .set_state = set_state,
+    .losses = losses,
+    .row_gradients = row_gradients,
+    .row_squares = row_squares,
+    .row_products = row_products,
+    .weighted_gradients = weighted_gradients,
+    .training_rows = training_rows,
+    .training_gradient = training_gradient,
+    .products = products,
+    .dense = dense,
+    .check_kind = check_kind,
+    .memory = memory,
+    .identify = identify,
+};
