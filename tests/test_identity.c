@@ -133,7 +133,7 @@ static infl_model *cook_model(const recipe *r) {
     conv.channels = r->channels;
     conv.kernel[0] = conv.kernel[1] = r->kernel;
     conv.stride[1] = r->stride;
-    conv.padding[0] = r->padding;
+    conv.padding[0] = conv.padding[1] = r->padding;
     conv.groups = r->groups;
     conv.bias = r->bias;
     norm.epsilon = r->epsilon;
@@ -220,6 +220,9 @@ START_TEST(test_model) {
     CHANGES(OF_MODEL, base, skip = 1);
     CHANGES(OF_MODEL, base, nudge_theta = 0x1p-50);
     CHANGES(OF_MODEL, base, nudge_state = 0x1p-50);
+    recipe stride = base;
+    stride.stride = 3;
+    CHANGES(OF_MODEL, stride, stride = 4); /* of the same shape */
     recipe single = base;
     single.precision = INFL_F32;
     CHANGES(OF_NONE, single, nudge_theta = 0x1p-50); /* lost in the model's precision */
@@ -270,7 +273,8 @@ END_TEST
 
 /* A view is its rows in its order, however it came about. */
 START_TEST(test_views) {
-    static const size_t first_five[] = {0, 1, 2, 3, 4}, turned[] = {1, 0, 2, 3, 4}, rest[] = {5, 6}, twice[] = {0, 1, 2, 3, 3};
+    static const size_t first_five[] = {0, 1, 2, 3, 4}, turned[] = {1, 0, 2, 3, 4}, rest[] = {5, 6};
+    static const size_t twice[] = {0, 1, 2, 3, 3};
     recipe short_recipe = PLAIN;
     short_recipe.rows = 5;
     infl_identity truth = identity_by(&short_recipe);

@@ -439,12 +439,12 @@ START_TEST(records_of_any_length) {
     const uint64_t configuration[2] = {3, 4};
     const size_t lengths[] = {0, 1, 7, 8, 1000, 200000, 0, 65536};
     enum { RECORDS = sizeof lengths / sizeof lengths[0] };
-    unsigned char *bytes = malloc(200000);
+    unsigned char *bytes = malloc(200000 + RECORDS);
     const unsigned char *payload;
     size_t length;
     infl_journal *journal = NULL;
     ck_assert_ptr_nonnull(bytes);
-    for (size_t i = 0; i < 200000; i++)
+    for (size_t i = 0; i < 200000 + RECORDS; i++)
         bytes[i] = (unsigned char)(i * i >> 3);
     for (size_t there = 0; there <= RECORDS; there++) {
         assert_ok(infl_journal_open(&journal, "test", file.path, configuration));
@@ -569,6 +569,7 @@ typedef struct study {
     infl_inverse *inverse;
     double predicted[M * P], start[P], state[2 * UNITS];
     infl_activation activation;
+    infl_batch_norm norm;
     int want_parameters, want_drift, want_losses;
 } study;
 
@@ -603,7 +604,7 @@ static int study_network(study *s) {
     infl_model *before = s->model;
     int fine = infl_builder_create(&builder, D) == INFL_OK;
     infl_node node = infl_builder_dense(builder, INFL_NODE_INPUT, UNITS, 1, INFL_INIT_LECUN);
-    node = infl_builder_activation(builder, infl_builder_batch_norm(builder, node, NULL), s->activation);
+    node = infl_builder_activation(builder, infl_builder_batch_norm(builder, node, &s->norm), s->activation);
     node = infl_builder_dense(builder, node, C, 1, INFL_INIT_LECUN);
     fine = fine && infl_model_create(&s->model, builder, node, INFL_F64, 1) == INFL_OK && study_objectives(s);
     infl_builder_destroy(builder);
@@ -616,7 +617,7 @@ static int study_create(study *s, size_t steps) {
     *s = (study){.loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY), .objective_options = INFL_OBJECTIVE_OPTIONS_INIT,
                  .milestones = {steps / 2, steps - 1}, .test_rows = {2, 3, 9, 16, 22}, .adam = INFL_TRAIN_OPTIONS_INIT,
                  .polish = INFL_POLISH_OPTIONS_INIT, .options = INFL_RETRAIN_OPTIONS_INIT, .activation = INFL_TANH,
-                 .want_parameters = 1, .want_drift = 1, .want_losses = 1};
+                 .norm = INFL_BATCH_NORM_INIT, .want_parameters = 1, .want_drift = 1, .want_losses = 1};
     for (size_t i = 0; i < N; i++) {
         s->labels[i] = (int32_t)(i % C);
         for (size_t j = 0; j < D; j++)
@@ -737,6 +738,10 @@ static const char *alter(study *s, int respect) {
     case 36: s->want_parameters = 0; return "no theta but the control run's";
     case 37: s->want_losses = 0; return "no losses but the control run's";
     case 38: s->activation = INFL_GELU; ck_assert(study_network(s)); return "the graph";
+    case 39: /* acts in training only */
+        s->norm.momentum *= 0.5;
+        ck_assert(study_network(s));
+        return "a layer's option";
     default: return NULL;
     }
     if (respect == 34)

@@ -183,6 +183,20 @@ START_TEST(test_cancelled) {
     assert_ok(infl_curvature_form(curvature, &options, NULL));
     ck_assert_int_le(calls, -2);
     infl_curvature_destroy(curvature);
+    infl_inverse_options inverse_options = INFL_INVERSE_OPTIONS_INIT;
+    infl_inverse *inverse = NULL;
+    inverse_options.progress = cancel;
+    inverse_options.progress_context = &calls;
+    curvature = curvature_of(objective, INFL_HESSIAN, 0);
+    calls = 0;
+    assert_ok(infl_inverse_create(&inverse, curvature, &inverse_options));
+    ck_assert_int_le(calls, -2);
+    infl_inverse_destroy(inverse);
+    inverse = NULL;
+    calls = 2;
+    assert_fails(INFL_E_CANCELLED, infl_inverse_create(&inverse, curvature, &inverse_options));
+    ck_assert_ptr_null(inverse);
+    infl_curvature_destroy(curvature);
     infl_objective_destroy(objective);
     linear_destroy(&l);
 }
@@ -337,6 +351,11 @@ START_TEST(test_policies) {
     assert_ok(infl_curvature_from_matrix(&curvature, a.matrix, 5, 0));
     assert_ok(infl_inverse_create(&saved, curvature, &options));
     assert_ok(infl_inverse_save(saved, file.path));
+    assert_ok(infl_inverse_solve(saved, b, 1, truth, NULL));
+    assert_ok(infl_inverse_load(&loaded, curvature, file.path, NULL)); /* the file's own: −2 and 1e-9 show both */
+    assert_ok(infl_inverse_solve(loaded, b, 1, out, NULL));
+    assert_same_bits(out, truth, 5, "as in the file");
+    infl_inverse_destroy(loaded);
     for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
         options.eigen_policy = policies[i];
         options.cutoff = 0.1;

@@ -224,6 +224,22 @@ START_TEST(test_malformed) {
 }
 END_TEST
 
+/* A header that claims to be longer than the file gets no memory. */
+START_TEST(test_long) {
+    static const uint64_t lengths[] = {3, 1000, 100000000, (uint64_t)1 << 40, UINT64_MAX - 7, UINT64_MAX};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        unsigned char bytes[10] = "........{}";
+        for (int j = 0; j < 8; j++)
+            bytes[j] = (unsigned char)(lengths[i] >> (8 * j) & 255);
+        infl_safetensors *open = NULL;
+        temporary_file file = write_file(bytes, sizeof bytes, 0);
+        ck_assert_int_eq(infl_safetensors_open(&open, file.path), INFL_E_FORMAT);
+        ck_assert_ptr_nonnull(strstr(infl_last_error(), "the header's length"));
+        ck_assert_int_eq(unlink(file.path), 0);
+    }
+}
+END_TEST
+
 /* A header so deep that reading it by recursion would not end well. */
 START_TEST(test_deep) {
     enum { DEPTH = 1 << 20 };
@@ -419,6 +435,7 @@ Suite *safetensors_suite(void) {
     add_case(suite, "safetensors/round-trip", test_round_trip, 1);
     add_case(suite, "safetensors/others", test_others, 1);
     add_case(suite, "safetensors/malformed", test_malformed, 1);
+    add_case(suite, "safetensors/long", test_long, 1);
     add_case(suite, "safetensors/deep", test_deep, 1);
     add_case(suite, "safetensors/truncated", test_truncated, 1);
     add_case(suite, "safetensors/flipped", test_flipped, 1);
