@@ -21,8 +21,8 @@ const char *test_program;
 
 int main(int argc, char **argv) {
     test_program = argv[0];
-    if (argc == 4 && strcmp(argv[1], "--retrain") == 0)
-        return retrain_with_journal(argv[2], atoi(argv[3]));
+    if (argc == 5 && strcmp(argv[1], "--retrain") == 0)
+        return retrain_with_journal(argv[2], atoi(argv[3]), argv[4]);
     const char *asked = argc > 1 ? argv[1] : NULL;
     const char *path = asked != NULL && strchr(asked, '/') != NULL ? asked : NULL;
     SRunner *runner = NULL;

@@ -8,9 +8,9 @@
 #include "suites.inc"
 #undef SUITE
 
-/* How this program was called; and what it does when called as "run_tests --retrain PATH THREADS", to be killed at it. */
+/* How this program was called; and what it does when called as "run_tests --retrain PATH THREADS OUTPUT", to be killed. */
 extern const char *test_program;
-int retrain_with_journal(const char *path, int threads);
+int retrain_with_journal(const char *path, int threads, const char *output);
 
 /* A test case named by its path, its test run for _i = 0 .. n−1; the timeout allows for sanitizers and valgrind. */
 static inline void add_case(Suite *suite, const char *path, const TTest *test, int n) {

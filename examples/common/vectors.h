@@ -1,4 +1,4 @@
-/* Vectors of numbers kept in a folder from one run to the next, to the last bit: text, one hexadecimal number a line. */
+/* Vectors of numbers kept in a folder from one run to the next, to the last bit: a hexadecimal number a line. */
 #ifndef EXAMPLES_VECTORS_H
 #define EXAMPLES_VECTORS_H
 
