@@ -824,8 +824,9 @@ typedef struct infl_solve_report {
 
 /*
  * Prepares (factorises; finds LiSSA's scale). The inverse, by whichever method, is of the θ that the curvature's
- * objective has at this moment, of its model's state and of the damping: where one has changed since, infl_inverse_solve
- * and all that uses it give INFL_E_ARGUMENT; create the inverse again.
+ * objective has at this moment, of its model's state (and other parameters, where the objective is of some) and of the
+ * damping: where one has changed since, infl_inverse_solve and all that uses it give INFL_E_ARGUMENT; create the inverse
+ * again.
  */
 INFL_API infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature,
                                          const infl_inverse_options *options);
@@ -1008,9 +1009,10 @@ typedef struct infl_polish_options {
  *
  * With a preconditioner M⁻¹ the trust region is of its norm, √(s·Ms) (Conn, Gould & Toint, algorithm 7.5.1), and the
  * nearer M is to the Hessian, the fewer products a step takes. It may be of any objective with as many parameters, at any
- * θ: one inverse at an optimum serves all removals of a row from there, also through infl_retrain_without, and takes one
- * to three products a step where plain conjugate gradients take up to p. INFL_E_ARGUMENT: it is of another p, or neither by
- * INFL_CHOLESKY nor by INFL_EIGEN with what is positive definite (INFL_EIGEN_CLIP and INFL_EIGEN_ABSOLUTE always are).
+ * θ: one inverse at an optimum serves all removals of a row from there, also through infl_retrain_without. A step then
+ * takes one to three products, more where the removal moves θ far, and plain conjugate gradients up to p. INFL_E_ARGUMENT:
+ * it is of another p, or neither by INFL_CHOLESKY nor by INFL_EIGEN with what is positive definite (INFL_EIGEN_CLIP and
+ * INFL_EIGEN_ABSOLUTE always are; undecayed biases under softmax make the Hessian singular, and those two serve there).
  */
 INFL_API infl_status infl_polish(infl_objective *objective, const infl_polish_options *options,
                                  infl_train_result *result);

@@ -43,7 +43,8 @@ static infl_status objective_product(void *self, const size_t *rows, size_t n, c
 static infl_status objective_point(const void *self, double *point) {
     const infl_objective *objective = ((const objective_curvature *)self)->objective;
     INFL_TRY(infl_objective_get_parameters(objective, point));
-    return infl_objective_get_state(objective, point + objective->n_parameters);
+    INFL_TRY(infl_objective_get_others(objective, point + objective->n_parameters));
+    return infl_objective_get_state(objective, point + objective->n_parameters + infl_objective_others(objective));
 }
 
 static infl_status objective_form(void *self, const infl_dense_options *options, double *matrix,
@@ -87,7 +88,8 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
         infl_release(self);
         return status;
     }
-    (*out)->n_point = objective->n_parameters + infl_objective_state(objective);
+    (*out)->n_others = infl_objective_others(objective);
+    (*out)->n_point = objective->n_parameters + (*out)->n_others + infl_objective_state(objective);
     (*out)->threads = objective->threads;
     if (kind == INFL_HESSIAN)
         (*out)->remedy = "not a minimum? train or polish further, use INFL_GAUSS_NEWTON, or damp: ";
@@ -245,13 +247,17 @@ infl_status infl_curvature_read_point(const infl_curvature *curvature, double **
 infl_status infl_curvature_check_point(const infl_curvature *curvature, const double *point, const char *since,
                                        const char *remedy) {
     double *now;
-    size_t p = curvature->p;
+    size_t others = curvature->p, state = others + curvature->n_others;
     infl_status status = infl_curvature_read_point(curvature, &now);
-    for (size_t i = 0; status == INFL_OK && now != NULL && i < curvature->n_point; i++)
-        if (now[i] != point[i])
-            status = infl_fail(INFL_E_ARGUMENT, "%s has changed since %s (%s %zu: %g, now %g, a change of %.2g); %s",
-                               i < p ? "theta" : "the model's state", since, i < p ? "parameter" : "number",
-                               i < p ? i : i - p, point[i], now[i], now[i] - point[i], remedy);
+    for (size_t i = 0; status == INFL_OK && now != NULL && i < curvature->n_point; i++) {
+        if (now[i] == point[i])
+            continue;
+        const char *what = i < others ? "theta" : i < state ? "a parameter beside theta" : "the model's state";
+        size_t first = i < others ? 0 : i < state ? others : state;
+        status = infl_fail(INFL_E_ARGUMENT, "%s has changed since %s (%s %zu: %g, now %g, a change of %.2g); %s", what,
+                           since, i < state ? "parameter" : "number", i - first, point[i], now[i], now[i] - point[i],
+                           remedy);
+    }
     infl_release(now);
     return status;
 }

@@ -34,6 +34,9 @@ typedef struct infl_source_ops {
     size_t (*state_size)(const void *self);
     infl_status (*get_state)(const void *self, double *state);
     infl_status (*set_state)(void *self, const double *state);
+    /* parameters that are constants here, of which numbers depend all the same; NULL: there are none */
+    size_t (*others_size)(const void *self);
+    infl_status (*get_others)(const void *self, double *others);
     /* losses: n */
     infl_status (*losses)(void *self, const size_t *rows, size_t n, double *losses);
     /* gradients: n×p */
@@ -97,6 +100,14 @@ static inline infl_status infl_objective_get_state(const infl_objective *objecti
 }
 static inline infl_status infl_objective_set_state(infl_objective *objective, const double *state) {
     return infl_objective_state(objective) == 0 ? INFL_OK : objective->ops->set_state(objective->source, state);
+}
+
+/* What the model has beside θ where the objective is of some of its parameters: the others. */
+static inline size_t infl_objective_others(const infl_objective *objective) {
+    return objective->ops->others_size == NULL ? 0 : objective->ops->others_size(objective->source);
+}
+static inline infl_status infl_objective_get_others(const infl_objective *objective, double *others) {
+    return infl_objective_others(objective) == 0 ? INFL_OK : objective->ops->get_others(objective->source, others);
 }
 
 /* Checks "rows, n_rows" of a public function: *n becomes the number of rows, and NULL passes. */

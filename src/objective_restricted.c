@@ -115,6 +115,23 @@ static infl_status set_parameters(void *self, const double *theta) {
     return source->ops->set_parameters(source->inner, source->whole);
 }
 
+static size_t others_size(const void *self) {
+    const restricted_source *source = self;
+    return source->p - source->q;
+}
+
+static infl_status get_others(const void *self, double *others) {
+    const restricted_source *source = self;
+    INFL_TRY(source->ops->get_parameters(source->inner, source->whole));
+    for (size_t i = 0, own = 0; i < source->p; i++) {
+        if (own < source->q && source->parameters[own] == i)
+            own++;
+        else
+            *others++ = source->whole[i];
+    }
+    return INFL_OK;
+}
+
 static size_t state_size(const void *self) {
     const restricted_source *source = self;
     return source->ops->state_size == NULL ? 0 : source->ops->state_size(source->inner);
@@ -287,6 +304,8 @@ const infl_source_ops infl_restricted_source = {
     .state_size = state_size,
     .get_state = get_state,
     .set_state = set_state,
+    .others_size = others_size,
+    .get_others = get_others,
     .losses = losses,
     .row_gradients = row_gradients,
     .row_squares = row_squares,

@@ -281,6 +281,47 @@ static infl_objective *iris_objective(infl_model **model, uint64_t seed, int thr
 }
 
 /*
+ * A multiple of the identity changes nothing: neither the first region, nor the edge, nor what follows a refused step;
+ * 16 is a power of two, so that only the lengths by recurrence are rounded otherwise, and 12 steps do not enlarge that by
+ * more than 1e6.
+ */
+START_TEST(a_multiple_of_the_identity_changes_nothing) {
+    double identity[IRIS_PARAMETERS * IRIS_PARAMETERS] = {0}, start[IRIS_PARAMETERS], plain[IRIS_PARAMETERS],
+        found[IRIS_PARAMETERS];
+    for (size_t i = 0; i < IRIS_PARAMETERS; i++)
+        identity[i * (IRIS_PARAMETERS + 1)] = 16.0;
+    infl_curvature *curvature;
+    assert_ok(infl_curvature_from_matrix(&curvature, identity, IRIS_PARAMETERS, 0.0));
+    infl_inverse *inverse = inverse_of(curvature, INFL_CHOLESKY, INFL_EIGEN_EXACT, 0.0);
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        infl_model *model;
+        infl_objective *objective = iris_objective(&model, seed, 1);
+        infl_polish_options o = INFL_POLISH_OPTIONS_INIT;
+        assert_ok(infl_objective_get_parameters(objective, start));
+        for (size_t i = 0; i < IRIS_PARAMETERS; i++)
+            start[i] *= 3.0; /* far enough for steps that are refused */
+        for (o.max_iterations = 1; o.max_iterations <= 12; o.max_iterations++) {
+            infl_train_result with, without;
+            assert_ok(infl_objective_set_parameters(objective, start));
+            o.preconditioner = NULL;
+            assert_ok(infl_polish(objective, &o, &without));
+            assert_ok(infl_objective_get_parameters(objective, plain));
+            assert_ok(infl_objective_set_parameters(objective, start));
+            o.preconditioner = inverse;
+            assert_ok(infl_polish(objective, &o, &with));
+            assert_ok(infl_objective_get_parameters(objective, found));
+            ck_assert_uint_eq(with.products, without.products);
+            assert_close(found, plain, IRIS_PARAMETERS, 1e-9, "seed %d, %zu steps", (int)seed, o.max_iterations);
+        }
+        infl_objective_destroy(objective);
+        infl_model_destroy(model);
+    }
+    infl_inverse_destroy(inverse);
+    infl_curvature_destroy(curvature);
+}
+END_TEST
+
+/*
  * From a random start, where the Hessian is indefinite: with |H| of there as the preconditioner, and with a diagonal that
  * knows nothing of the problem. The trust region leads to a minimum in any case.
  */
@@ -468,6 +509,7 @@ Suite *polish_suite(void) {
     Suite *suite = suite_create("polish");
     add_case(suite, "polish/preconditioned/removals", an_inverse_serves_all_removals, 4);
     add_case(suite, "polish/preconditioned/region", the_region_is_of_the_preconditioners_norm, 2);
+    add_case(suite, "polish/preconditioned/identity", a_multiple_of_the_identity_changes_nothing, 1);
     add_case(suite, "polish/preconditioned/poor", a_poor_preconditioner_still_converges, 2);
     add_case(suite, "polish/preconditioned/retraining", removals_share_an_inverse, 2);
     add_case(suite, "polish/preconditioned/threads", networks_polish_to_the_same_bits, 1);

@@ -46,7 +46,7 @@ int arguments_contain(const argument_reals *list, double value);
 /* The present value of an option, as one would type it. */
 void arguments_print_value(FILE *file, const argument *option);
 
-/* "name = value" of all options that take a value or can be switched, but --help and --version; a line each. */
+/* "name = value" of all options but --help and --version, a line each. */
 void arguments_print_all(FILE *file, const argument *table, size_t n);
 
 /* One paragraph an option with its present value as the default. */
