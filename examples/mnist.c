@@ -31,6 +31,8 @@
 enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
 /* An optimum is one where the gradient's norm is no more than this and the Hessian positive definite. */
 static const double REST = 1e-5;
+/* Newton's method goes on in double precision from a gradient of this norm on. */
+static const double NEAR = 1e-4;
 /* For a row's removal, where the inverse at the optimum is a near-exact preconditioner. */
 enum { REST_STEPS = 30, REST_PRODUCTS = 100 };
 
@@ -39,8 +41,11 @@ static const double NULL_RANGE = 1e-11, NULL_DAMPING = 1e-9;
 
 /* ---- one network ------------------------------------------------------------------------------------------------ */
 
+/* For the value pass that products of a polish share. */
+static const size_t KEPT_BYTES = (size_t)3 << 30;
+
 /* Of polished.txt: θ, and then these. */
-enum { POLISHED_NORM, POLISHED_ROUNDS, POLISHED_DONE, N_POLISHED };
+enum { POLISHED_NORM, POLISHED_ROUNDS, POLISHED_NEAR, POLISHED_DONE, N_POLISHED };
 
 /* What all networks share, and what the present one needs while it is measured. */
 typedef struct study {
@@ -289,31 +294,46 @@ static infl_status make_inverse(study *t, const infl_inverse_options *options) {
     return infl_inverse_create(&t->inverse, t->curvature, options);
 }
 
-/* Newton steps on one Hessian: |H|⁻¹ preconditions their conjugate gradients, also where H is not positive definite. */
+/*
+ * Newton steps on one Hessian, far from the optimum in single precision. H + μI preconditions their conjugate gradients
+ * and is the norm of their trust region; μ is what lifts the smallest eigenvalue above 0 by half its size.
+ */
 static infl_status polish_round(study *t, double *at) {
-    infl_inverse_options absolute = INFL_INVERSE_OPTIONS_INIT;
+    infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
+    infl_objective_options objective = objective_options(t, t->w->decay);
     infl_polish_options options = INFL_POLISH_OPTIONS_INIT;
     infl_train_result result;
-    absolute.method = INFL_EIGEN;
-    absolute.eigen_policy = INFL_EIGEN_ABSOLUTE;
-    absolute.cutoff = 1e-6;
-    options.gradient_tolerance = t->s->polish_tolerance;
+    infl_objective *train;
+    int near = at[POLISHED_NEAR] != 0.0;
+    infl_model *model = near ? t->model : t->fast;
+    options.gradient_tolerance = near ? t->s->polish_tolerance : NEAR;
     options.max_iterations = t->s->polish_steps;
     options.max_cg_iterations = t->s->polish_products;
     options.progress = on_progress;
     options.progress_context = t;
     TRY(form_hessian(t, INFL_F32));
-    TRY(make_inverse(t, &absolute));
+    TRY(infl_curvature_eigen(t->curvature, t->theta, NULL));
+    TRY(infl_curvature_set_damping(t->curvature, fmax(-1.5 * t->theta[0], 1e-5 * t->theta[t->p - 1])));
+    TRY(make_inverse(t, NULL));
     options.preconditioner = t->inverse;
-    TRY(infl_polish(t->train, &options, &result));
+    objective.keep_budget = KEPT_BYTES;
+    TRY(infl_model_set_parameters(model, t->polished));
+    TRY(infl_objective_create(&train, model, &loss, t->rows, &objective));
+    infl_status status = infl_polish(train, &options, &result);
+    infl_objective_destroy(train);
+    TRY(status);
+    TRY(infl_model_get_parameters(model, t->polished));
+    TRY(infl_model_set_parameters(t->model, t->polished));
     double before = at[POLISHED_NORM];
     at[POLISHED_NORM] = result.gradient_norm;
     at[POLISHED_ROUNDS] += 1.0;
-    at[POLISHED_DONE] = result.reason == INFL_STOP_GRADIENT ||
-                        (result.reason == INFL_STOP_STALLED && !(result.gradient_norm < before));
+    at[POLISHED_DONE] = near && (result.reason == INFL_STOP_GRADIENT ||
+                                 (result.reason == INFL_STOP_STALLED && !(result.gradient_norm < before)));
+    at[POLISHED_NEAR] = near || result.reason != INFL_STOP_STEPS;
     progress_line(t->bar, 1,
-                  "decay %g: round %.0f of Newton's method: %zu steps, %zu products, R %.6g, its gradient's norm %.2e",
-                  t->w->decay, at[POLISHED_ROUNDS], result.steps, result.products, result.value, result.gradient_norm);
+                  "decay %g: round %.0f of Newton's method (%s): %zu steps, %zu products, R %.7g, its gradient's norm %.2e",
+                  t->w->decay, at[POLISHED_ROUNDS], near ? "f64" : "f32", result.steps, result.products,
+                  result.value, result.gradient_norm);
     return INFL_OK;
 }
 
@@ -331,15 +351,15 @@ static infl_status polish_network(study *t) {
         TRY(infl_model_set_parameters(t->model, t->polished));
     } else {
         at[POLISHED_NORM] = measures[MEASURE_gradient_norm];
-        at[POLISHED_ROUNDS] = at[POLISHED_DONE] = 0.0;
+        at[POLISHED_ROUNDS] = at[POLISHED_DONE] = at[POLISHED_NEAR] = 0.0;
+        TRY(infl_model_get_parameters(t->model, t->polished));
     }
     while (at[POLISHED_DONE] == 0.0 && at[POLISHED_ROUNDS] < (double)rounds) {
         stage_begin(t, work / (double)rounds);
         TRY(polish_round(t, at));
+        TRY(keep(t, "polished.txt", t->polished, t->p + N_POLISHED));
         stage_end(t);
         work -= t->stage;
-        TRY(infl_model_get_parameters(t->model, t->polished));
-        TRY(keep(t, "polished.txt", t->polished, t->p + N_POLISHED));
     }
     progress_skip(t->bar, work);
     measures[MEASURE_polish_rounds] = at[POLISHED_ROUNDS];

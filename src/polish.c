@@ -1,6 +1,6 @@
 /*
- * Newton–CG in a trust region: Steihaug 1983; Nocedal & Wright, algorithms 4.1 and 7.2. With a preconditioner: Conn, Gould
- * & Toint, Trust-Region Methods, algorithm 7.5.1.
+ * Newton–CG in a trust region: Steihaug 1983; Nocedal & Wright, algorithms 4.1 and 7.2. With a preconditioner: Conn,
+ * Gould & Toint, Trust-Region Methods, algorithm 7.5.1.
  */
 #include <float.h>
 #include <math.h>
@@ -47,10 +47,12 @@ infl_status infl_polish_read_options(infl_polish_options *options, const infl_po
     if (options->preconditioner == NULL)
         return INFL_OK;
     if (infl_inverse_size(options->preconditioner) != p)
-        return infl_fail(INFL_E_ARGUMENT, "%s: preconditioner is of %zu parameters, but the objective has %zu", function,
-                         infl_inverse_size(options->preconditioner), p);
+        return infl_fail(INFL_E_ARGUMENT, "%s: preconditioner is of %zu parameters, but the objective has %zu",
+                         function, infl_inverse_size(options->preconditioner), p);
     infl_status status = infl_inverse_check_definite(options->preconditioner);
-    return status == INFL_E_ARGUMENT ? infl_fail(status, "%s: preconditioner: %s", function, infl_last_error()) : status;
+    if (status == INFL_E_ARGUMENT)
+        return infl_fail(status, "%s: preconditioner: %s", function, infl_last_error());
+    return status;
 }
 
 static infl_status evaluate(polishing *s, point *at) {
@@ -77,8 +79,8 @@ static infl_status precondition(polishing *s) {
         return INFL_OK;
     INFL_TRY(infl_inverse_apply(s->options.preconditioner, s->residual, 1, s->preconditioned));
     if (!infl_all_finite(s->preconditioned, s->p))
-        return infl_fail(INFL_E_NONFINITE, "the preconditioner's answer for a residual of norm %.3g has a NaN or an infinity",
-                         infl_norm(s->residual, s->p));
+        return infl_fail(INFL_E_NONFINITE, "the preconditioner's answer for a residual of norm %.3g has a NaN or an "
+                                           "infinity", infl_norm(s->residual, s->p));
     return INFL_OK;
 }
 
