@@ -146,7 +146,7 @@ static double hessian_work(const study *t) {
 }
 
 static double polish_work(const study *t, const network *w) {
-    size_t rounds = w->detailed ? t->s->polish_rounds : t->s->sweep_rounds;
+    size_t rounds = t->s->polish_rounds;
     return w->polished ? 2.0 * (double)rounds * hessian_work(t) : 0.0;
 }
 
@@ -340,7 +340,7 @@ static infl_status polish_round(study *t, double *at) {
 /* Newton's method to the optimum, where it comes to one; else θ stays as Adam left it, which is nearer to rest. */
 static infl_status polish_network(study *t) {
     double *measures = t->w->measures, *at = t->polished + t->p, work = polish_work(t, t->w);
-    size_t rounds = t->w->detailed ? t->s->polish_rounds : t->s->sweep_rounds;
+    size_t rounds = t->s->polish_rounds;
     int found;
     TRY(gradient_norm(t, &measures[MEASURE_gradient_norm_trained]));
     measures[MEASURE_gradient_norm] = measures[MEASURE_gradient_norm_trained];
@@ -857,16 +857,26 @@ static void print_help(const argument *table, size_t n) {
 static int settle_folder(const settings *s, const argument *table, size_t n, unsigned long long fingerprint) {
     char line[64] = "", ours[64];
     output out;
+    if (s->anew && s->resume) {
+        fprintf(stderr, "mnist: --anew and --resume exclude each other\n");
+        return -1;
+    }
     snprintf(ours, sizeof ours, "fingerprint = %016llx\n", fingerprint);
     char *path = output_path(s->out, "settings.txt");
-    FILE *file = path != NULL && s->resume ? fopen(path, "r") : NULL;
+    FILE *file = path != NULL && !s->anew ? fopen(path, "r") : NULL;
     free(path);
+    if (file != NULL && !s->resume) {
+        fclose(file);
+        fprintf(stderr, "mnist: %s holds an earlier run: --resume goes on with it, --anew removes it, or take another "
+                "folder\n", s->out);
+        return -1;
+    }
     if (file != NULL) {
         int other = fgets(line, sizeof line, file) == NULL || strcmp(line, ours) != 0;
         fclose(file);
         if (other) {
             fprintf(stderr, "mnist: %s is of a run with other settings or another version; take another folder, or "
-                    "leave --resume away to begin anew\n", s->out);
+                    "--anew instead of --resume\n", s->out);
             return -1;
         }
     }
@@ -915,7 +925,7 @@ static int run(const settings *s, const argument *table, size_t n_options) {
         result = EXIT_USAGE;
         goto out;
     }
-    if (results_remove(s) != 0 || (!s->resume && remove_kept(&t) != 0))
+    if (results_remove(s) != 0 || (s->anew && remove_kept(&t) != 0))
         goto out;
     status = run_all(&t);
     int failed = status != INFL_OK && !(status == INFL_E_CANCELLED && interrupt_requested());

@@ -49,7 +49,7 @@ int network_create(network *w, const settings *s, unsigned long long fingerprint
     w->decay = decay;
     w->seed = seed;
     w->detailed = arguments_contain(&s->decays, decay);
-    w->polished = decay > 0.0 || s->polish_undecayed;
+    w->polished = decay >= s->polish_from;
     network_lay_out(w, s);
     w->numbers = malloc(w->n_numbers * sizeof *w->numbers);
     if (w->numbers == NULL)
@@ -78,6 +78,7 @@ enum { TRUTH_ADAM, TRUTH_RAW, TRUTH_REST, TRUTH_PAIRED };
 
 /* Of predictions with a ground truth over the first rows of a group; NaN where there is none. */
 typedef struct agreement {
+    size_t n; /* rows that have a truth */
     double pearson, spearman, low, high;
     double slope; /* Σ predicted·truth / Σ predicted²: 1 where the sizes are right as well */
     double *samples; /* of the bootstrap of Pearson's; NULL: none */
@@ -85,7 +86,7 @@ typedef struct agreement {
 
 /* Two truths of the same rows are resampled alike, so that their difference is a paired one. */
 static agreement agreement_of(const settings *s, const network *w, size_t i, size_t which, int truth, size_t n) {
-    agreement found = {NAN, NAN, NAN, NAN, NAN, NULL};
+    agreement found = {0, NAN, NAN, NAN, NAN, NAN, NULL};
     const point *at = &w->points[i];
     const group *rows = &at->groups[which];
     double products = 0.0, squares = 0.0;
@@ -100,6 +101,7 @@ static agreement agreement_of(const settings *s, const network *w, size_t i, siz
         values[n] = truth == TRUTH_RAW ? rows->column[COLUMN_RETRAINED][j] : truth == TRUTH_REST ? rest : values[j];
         predicted[n++] = rows->column[COLUMN_PREDICTED][j];
     }
+    found.n = n;
     uint64_t seed = (uint64_t)w->seed << 32 | (uint64_t)i << 8 | which;
     if (n < 3 || samples == NULL ||
         bootstrap_pearson(predicted, values, n, s->resamples, seed, &found.pearson, samples) != 0) {
@@ -175,7 +177,7 @@ static int write_correlations(const settings *s, const network *all, size_t n) {
     if (output_open(&out, s->out, "fig3c.csv") != 0)
         return -1;
     fprintf(out.file, "decay,test_row,pearson,spearman,pearson_low,pearson_high,slope,pearson_raw,slope_raw,"
-                      "rest_pearson,rest_spearman,rest_low,rest_high,rest_slope,rows,test_loss,control,seed\n");
+                      "rest_pearson,rest_spearman,rest_low,rest_high,rest_slope,rows,rest_rows,test_loss,control,seed\n");
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
         for (size_t i = 0; w->finished && i < s->test_points; i++) {
@@ -198,7 +200,7 @@ static int write_correlations(const settings *s, const network *all, size_t n) {
             put(out.file, of[TRUTH_REST].low);
             put(out.file, of[TRUTH_REST].high);
             put(out.file, of[TRUTH_REST].slope);
-            fprintf(out.file, ",%zu", s->sweep_top);
+            fprintf(out.file, ",%zu,%zu", of[TRUTH_ADAM].n, of[TRUTH_REST].n);
             put(out.file, at->about[POINT_LOSS]);
             put(out.file, at->about[POINT_CONTROL]);
             fprintf(out.file, ",%zu\n", w->seed);
@@ -254,18 +256,18 @@ static int write_inverses(const settings *s, const network *all, size_t n) {
 }
 
 /* Into the table, and to stdout. */
-static void tell(FILE *file, const char *quantity, const network *w, size_t i, double paper, double ours,
+static void tell(FILE *file, const char *quantity, const network *w, size_t i, size_t rows, double paper, double ours,
                  interval middle) {
     fprintf(file, "%s,%.10g,%.0f", quantity, w->decay, w->points[i].about[POINT_ROW]);
     put(file, paper);
     put(file, ours);
     put(file, middle.low);
     put(file, middle.high);
-    fprintf(file, ",%zu\n", w->seed);
+    fprintf(file, ",%zu,%zu\n", rows, w->seed);
     char known[16] = "";
     if (!isnan(paper))
         snprintf(known, sizeof known, "%.4f", paper);
-    printf("%-34s %8g %9.0f %8s %8.3f", quantity, w->decay, w->points[i].about[POINT_ROW], known, ours);
+    printf("%-34s %8g %9.0f %5zu %8s %8.3f", quantity, w->decay, w->points[i].about[POINT_ROW], rows, known, ours);
     if (!isnan(middle.low))
         printf("  [%6.3f, %6.3f]", middle.low, middle.high);
     printf("\n");
@@ -291,12 +293,12 @@ static void tell_network(FILE *file, const settings *s, const network *w) {
                 continue;
             interval middle = {of.low, of.high};
             snprintf(name, sizeof name, "Pearson; %s", all[j].name);
-            tell(file, name, w, i, i == 0 && j == 0 && w->decay > 0.0 ? published : NAN, of.pearson, middle);
+            tell(file, name, w, i, of.n, i == 0 && j == 0 && w->decay > 0.0 ? published : NAN, of.pearson, middle);
             free(of.samples);
             if (all[j].truth == TRUTH_ADAM) {
                 interval none = {NAN, NAN};
                 snprintf(name, sizeof name, "Spearman; %s", all[j].name);
-                tell(file, name, w, i, NAN, of.spearman, none);
+                tell(file, name, w, i, of.n, NAN, of.spearman, none);
             }
         }
         agreement top = agreement_of(s, w, i, GROUP_TOP, TRUTH_ADAM, SIZE_MAX);
@@ -304,13 +306,13 @@ static void tell_network(FILE *file, const settings *s, const network *w) {
         double difference = top.pearson - band.pearson;
         interval middle = difference_of(s, &top, &band);
         if (!isnan(difference))
-            tell(file, "Pearson; top - percentile", w, i, NAN, difference, middle);
+            tell(file, "Pearson; top - percentile", w, i, top.n, NAN, difference, middle);
         agreement rest = agreement_of(s, w, i, GROUP_TOP, TRUTH_REST, SIZE_MAX);
         top = agreement_of(s, w, i, GROUP_TOP, TRUTH_PAIRED, SIZE_MAX);
         difference = rest.pearson - top.pearson;
         middle = difference_of(s, &rest, &top);
         if (!isnan(difference))
-            tell(file, "Pearson; top: at rest - by Adam", w, i, NAN, difference, middle);
+            tell(file, "Pearson; top: at rest - by Adam", w, i, rest.n, NAN, difference, middle);
     }
 }
 
@@ -323,10 +325,10 @@ static void tell_contrasts(FILE *file, const settings *s, const network *first, 
             double difference = a.pearson - b.pearson;
             interval middle = difference_of(s, &a, &b);
             char name[64];
-            snprintf(name, sizeof name, "Pearson; %s: - decay %g", which == GROUP_TOP ? "top" : "percentile",
+            snprintf(name, sizeof name, "Pearson; %s: this - decay %g", which == GROUP_TOP ? "top" : "percentile",
                      other->decay);
             if (!isnan(difference))
-                tell(file, name, first, i, NAN, difference, middle);
+                tell(file, name, first, i, a.n, NAN, difference, middle);
         }
     }
 }
@@ -335,8 +337,8 @@ static int write_summary(const settings *s, const network *all, size_t n) {
     output out;
     if (output_open(&out, s->out, "summary.csv") != 0)
         return -1;
-    fprintf(out.file, "quantity,decay,test_row,paper,ours,low,high,seed\n");
-    printf("%-34s %8s %9s %8s %8s  %s\n", "", "decay", "test row", "paper", "ours", "95 % by bootstrap over rows");
+    fprintf(out.file, "quantity,decay,test_row,paper,ours,low,high,rows,seed\n");
+    printf("%-34s %8s %9s %5s %8s %8s  %s\n", "", "decay", "test row", "rows", "paper", "ours", "95 % by bootstrap over rows");
     const network *first = NULL;
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
@@ -425,9 +427,11 @@ static int write_points(const settings *s, const network *all, size_t n) {
 enum { MAX_SERIES = 8, LABEL = 96, KEY = 32 };
 
 /* Pearson's correlation on the test image of highest loss, as a mean over the seeds; NaN: nothing is measured. */
-static double mean_pearson(const settings *s, const network *all, size_t n, double decay, size_t which, int truth) {
+static double mean_pearson(const settings *s, const network *all, size_t n, double decay, size_t which, int truth,
+                           size_t *rows) {
     double sum = 0.0;
     size_t found = 0;
+    *rows = 0;
     for (size_t k = 0; k < n; k++) {
         if (!all[k].finished || all[k].decay != decay)
             continue;
@@ -436,6 +440,7 @@ static double mean_pearson(const settings *s, const network *all, size_t n, doub
         if (isnan(of.pearson))
             continue;
         sum += of.pearson;
+        *rows += of.n;
         found++;
     }
     return found > 0 ? sum / (double)found : NAN;
@@ -467,11 +472,12 @@ static int write_scatter(const settings *s, const network *all, size_t n, size_t
     int n_series = 0;
     for (int truth = TRUTH_ADAM; truth <= TRUTH_REST; truth += TRUTH_REST - TRUTH_ADAM) {
         for (size_t i = 0; i < s->decays.n && n_series < MAX_SERIES; i++) {
-            double pearson = mean_pearson(s, all, n, s->decays.values[i], which, truth);
+            size_t rows;
+            double pearson = mean_pearson(s, all, n, s->decays.values[i], which, truth, &rows);
             if (isnan(pearson))
                 continue;
-            snprintf(labels[n_series], LABEL, "decay %g%s: Pearson %.2f", s->decays.values[i],
-                     truth == TRUTH_REST ? ", at rest" : "", pearson);
+            snprintf(labels[n_series], LABEL, "decay %g%s, %zu rows: Pearson %.2f", s->decays.values[i],
+                     truth == TRUTH_REST ? ", at rest" : "", rows, pearson);
             snprintf(keys[n_series], KEY, "%s %g", truth == TRUTH_REST ? rest_keys[which] : panels[which],
                      s->decays.values[i]);
             series[n_series] = (plot_series){labels[n_series], "points.csv", keys[n_series], 2, 3, 0, 0, 0.0, n_series,
@@ -517,7 +523,7 @@ static int write_sweep(const settings *s, const network *all, size_t n) {
         n_series++;
     }
     if (at_rest && n_series < MAX_SERIES)
-        series[n_series++] = (plot_series){"highest loss, at rest", "points.csv", "rest 0", 2, 3, 0, 0, 0.0, 0, 1,
+        series[n_series++] = (plot_series){"highest loss, at rest", "points.csv", "rest 0", 2, 3, 4, 5, 0.0, 0, 1,
                                            joined};
     length = (size_t)snprintf(tics, sizeof tics, "\"0\" %g", zero);
     for (double decade = 10.0 * zero; decade <= 1.0001 * highest && length < sizeof tics; decade *= 10.0) {
@@ -543,7 +549,12 @@ static int write_sweep(const settings *s, const network *all, size_t n) {
 }
 
 int results_write(const settings *s, const network *all, size_t n) {
-    int failed = 0;
+    int failed = 0, finished = 0;
+    for (size_t k = 0; k < n; k++) {
+        finished |= all[k].finished;
+    }
+    if (!finished)
+        return 0;
     for (size_t which = 0; which < N_GROUPS; which++) {
         failed |= write_rows(s, all, n, which);
         failed |= write_scatter(s, all, n, which);

@@ -11,15 +11,15 @@
 void mnist_settings_default(settings *s, size_t preset) {
     static const settings presets[MNIST_PRESETS] = {
         [MNIST_QUICK] = {.width = 0.3, .rows = 300, .steps = 4000, .batch = 100, .learning_rate = 1e-2,
-                          .polish_rounds = 4, .sweep_rounds = 4, .polish_steps = 60, .retrain_steps = 300,
+                          .polish_rounds = 4, .polish_steps = 60, .retrain_steps = 300,
                           .retrain_rate = 1e-4, .test_points = 1, .top = 10, .sweep_top = 10, .band = 10,
                           .cg_steps = 500, .lissa_steps = 200, .sweep = {{0, 1e-3}, 2}},
         [MNIST_SMALL] = {.width = 1.0, .rows = 5500, .steps = 20000, .batch = 500, .learning_rate = 1e-2,
-                          .polish_rounds = 12, .sweep_rounds = 4, .polish_steps = 150, .retrain_steps = 600,
+                          .polish_rounds = 40, .polish_steps = 150, .retrain_steps = 600,
                           .retrain_rate = 5e-5, .test_points = 3, .top = 100, .sweep_top = 40, .band = 100,
                           .cg_steps = 5000, .lissa_steps = 5000, .sweep = {{0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2}, 7}},
         [MNIST_PAPER] = {.width = 1.0, .rows = 5500, .steps = 500000, .batch = 500, .learning_rate = 1e-4,
-                          .polish_rounds = 40, .sweep_rounds = 40, .polish_steps = 150, .retrain_steps = 30000,
+                          .polish_rounds = 40, .polish_steps = 150, .retrain_steps = 30000,
                           .retrain_rate = 1e-6, .test_points = 3, .top = 100, .sweep_top = 100, .band = 100,
                           .sweep = {{0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2}, 7}},
     };
@@ -33,6 +33,7 @@ void mnist_settings_default(settings *s, size_t preset) {
     s->precision = INFL_F32;
     s->polish_tolerance = 1e-8;
     s->polish_products = preset == MNIST_QUICK ? 100 : 60;
+    s->polish_from = 1e-3;
     s->damping = 1e-2;
     s->band_points = 1;
     s->percentile = 30.0;
@@ -67,12 +68,11 @@ size_t mnist_settings_table(settings *s, argument *table) {
          "norm of the gradient that Newton's method is to reach"},
         {"polish-rounds", ARGUMENT_SIZE, &s->polish_rounds, NULL, 0, 1000, 1,
          "Hessians formed on the way, to precondition it; 0: no polishing"},
-        {"sweep-rounds", ARGUMENT_SIZE, &s->sweep_rounds, NULL, 0, 1000, 1, "likewise, at the decays of 3c alone"},
         {"polish-steps", ARGUMENT_SIZE, &s->polish_steps, NULL, 1, 1000, 1, "Newton steps a round at most"},
         {"polish-products", ARGUMENT_SIZE, &s->polish_products, NULL, 0, 1e6, 1,
          "products with the Hessian a Newton step at most; 0: twice the parameters"},
-        {"polish-undecayed", ARGUMENT_FLAG, &s->polish_undecayed, NULL, 0, 0, 1,
-         "polish without decay too, where there may be no optimum to reach"},
+        {"polish-from", ARGUMENT_REAL, &s->polish_from, NULL, 0, 1e3, 1,
+         "the least decay that is polished: with less there may be no optimum to reach, or a far one"},
         {"damping", ARGUMENT_REAL, &s->damping, NULL, 0, 1e6, 1,
          "of the Hessian without decay, or where it is not positive definite (or more, where that does not do)"},
         {"test-points", ARGUMENT_SIZE, &s->test_points, NULL, 1, MAX_POINTS, 1, "test images, of highest loss"},
@@ -98,6 +98,7 @@ size_t mnist_settings_table(settings *s, argument *table) {
          "0: as many as OpenMP offers. Results do not depend on it"},
         {"resume", ARGUMENT_FLAG, &s->resume, NULL, 0, 0, 0,
          "go on with what the folder has of a run with the same settings"},
+        {"anew", ARGUMENT_FLAG, &s->anew, NULL, 0, 0, 0, "remove what the folder has of an earlier run, and begin again"},
         {"plots", ARGUMENT_SWITCH, &s->plots, NULL, 0, 0, 0, "draw the panels with gnuplot"},
         {"help", ARGUMENT_FLAG, &s->help, NULL, 0, 0, 0, "this text"},
         {"version", ARGUMENT_FLAG, &s->version, NULL, 0, 0, 0, "the library's version"},

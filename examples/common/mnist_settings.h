@@ -11,7 +11,7 @@ enum { MNIST_QUICK, MNIST_SMALL, MNIST_PAPER, MNIST_PRESETS };
 enum { MNIST_MAGNITUDE, MNIST_SIGNED };
 
 typedef struct settings {
-    int help, version, resume, plots;
+    int help, version, resume, anew, plots;
     size_t preset, threads;
     const char *out, *data;
     argument_reals decays, sweep;
@@ -19,9 +19,9 @@ typedef struct settings {
     size_t seeds, first_seed, rows;
     size_t steps, batch, precision;
     double learning_rate;
-    int polish_undecayed;
+    double polish_from;
     double polish_tolerance;
-    size_t polish_rounds, sweep_rounds, polish_steps, polish_products;
+    size_t polish_rounds, polish_steps, polish_products;
     double damping;
     size_t test_points, top, sweep_top, band, band_points, select;
     double percentile;
