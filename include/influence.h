@@ -24,7 +24,8 @@
  * Rows        "rows, n_rows" names rows by index; rows == NULL means all rows in order, and n_rows is then ignored.
  *             Where the result has one entry a row, all rows means as many as the objective has.
  * Threads     a handle is used by one thread at a time; different handles by any number, also where they share a
- *             dataset. Results have the same bits for any number of threads.
+ *             dataset. Results have the same bits for any number of threads. Where other programs keep the processors
+ *             busy, OMP_WAIT_POLICY=passive in the environment keeps waiting threads from spinning.
  * Formulas    docs/math.md writes every sign and scale down; [KL17] is Koh & Liang, ICML 2017 (arXiv:1703.04730),
  *             [P94] Pearlmutter, Neural Computation 6(1) 1994, [ABH17] Agarwal, Bullins & Hazan, JMLR 18 2017.
  */
@@ -82,9 +83,9 @@ INFL_API const char *infl_version(void);
 typedef enum infl_precision { INFL_F32 = 0, INFL_F64 = 1 } infl_precision;
 
 /*
- * Progress of long work: done of total units of a stage ("train", "polish", "retrain", "dense", "prepare" or "solve"). Calls never
- * overlap, but may come from any thread. A non-zero return cancels: the work ends with INFL_E_CANCELLED and no output
- * changed.
+ * Progress of long work: done of total units of a stage ("train", "polish", "retrain", "dense", "prepare" or "solve").
+ * Calls never overlap, but may come from any thread. A non-zero return cancels: the work ends with INFL_E_CANCELLED
+ * and no output changed.
  */
 typedef int (*infl_progress_fn)(void *context, const char *stage, size_t done, size_t total);
 
@@ -304,9 +305,9 @@ typedef struct infl_conv2d {
 #define INFL_CONV2D_INIT {sizeof(infl_conv2d), 0, {1, 1}, {1, 1}, {0, 0}, 1, 1, INFL_INIT_HE}
 
 /*
- * Convolution (cross-correlation) of an image node: weights channels × (input channels / groups) × kernel rows × columns.
- * The output is channels × (⌊(height + 2·padding − kernel)/stride⌋ + 1) × (the same across). A dense layer on an image
- * sees it flattened, channels outermost.
+ * Convolution (cross-correlation) of an image node: weights channels × (input channels / groups) × kernel rows ×
+ * columns. The output is channels × (⌊(height + 2·padding − kernel)/stride⌋ + 1) × (the same across). A dense layer on
+ * an image sees it flattened, channels outermost.
  */
 INFL_API infl_node infl_builder_conv2d(infl_builder *builder, infl_node input, const infl_conv2d *options);
 
@@ -382,8 +383,8 @@ INFL_API infl_status infl_model_create_mlp(infl_model **out, infl_precision prec
 INFL_API infl_status infl_model_clone(infl_model **out, const infl_model *model);
 
 /*
- * Likewise, computing at the given precision: to train in single precision and polish in double, say. INFL_E_NONFINITE: a
- * parameter is too large for f32.
+ * Likewise, computing at the given precision: to train in single precision and polish in double, say.
+ * INFL_E_NONFINITE: a parameter is too large for f32.
  */
 INFL_API infl_status infl_model_convert(infl_model **out, const infl_model *model, infl_precision precision);
 INFL_API void infl_model_destroy(infl_model *model);
@@ -396,7 +397,10 @@ INFL_API size_t infl_model_outputs(const infl_model *model);
 INFL_API size_t infl_model_parameters(const infl_model *model); /* p */
 INFL_API infl_precision infl_model_precision(const infl_model *model);
 
-/* θ, p numbers, out of and into the model; with batch normalisation the model is these and its state (below). INFL_E_NONFINITE: a value is NaN or infinite (in the model's precision). */
+/*
+ * θ, p numbers, out of and into the model; with batch normalisation the model is these and its state (below).
+ * INFL_E_NONFINITE: a value is NaN or infinite (in the model's precision).
+ */
 INFL_API infl_status infl_model_get_parameters(const infl_model *model, double *theta);
 INFL_API infl_status infl_model_set_parameters(infl_model *model, const double *theta);
 
@@ -424,7 +428,10 @@ INFL_API infl_status infl_model_set_state(infl_model *model, const double *state
 INFL_API size_t infl_model_state_tensors(const infl_model *model);
 INFL_API infl_status infl_model_state_tensor(const infl_model *model, size_t index, infl_tensor *out);
 
-/* outputs: n×C raw network outputs (logits) for all n rows; like the functions below on as many threads as OpenMP offers. */
+/*
+ * outputs: n×C raw network outputs (logits) for all n rows; like the functions below on as many threads as OpenMP
+ * offers.
+ */
 INFL_API infl_status infl_model_predict(const infl_model *model, const infl_dataset *dataset, double *outputs);
 
 /*
@@ -472,15 +479,15 @@ typedef struct infl_zoo_options {
 
 /*
  * A network of the zoo. Convolutions and hidden dense layers are drawn by INFL_INIT_HE, the last layer by
- * INFL_INIT_LECUN; KL_CNN's by INFL_INIT_TRUNCATED_NORMAL_2, its last by INFL_INIT_TRUNCATED_NORMAL. INFL_E_ARGUMENT: an
- * image too small for its strides and pools (VGGs: under 32 pixels).
+ * INFL_INIT_LECUN; KL_CNN's by INFL_INIT_TRUNCATED_NORMAL_2, its last by INFL_INIT_TRUNCATED_NORMAL. INFL_E_ARGUMENT:
+ * an image too small for its strides and pools (VGGs: under 32 pixels).
  */
 INFL_API infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, const infl_zoo_options *options,
                                            infl_precision precision, uint64_t seed);
 
 /*
- * The same appended to a graph: the layers from `input`, an image node, to the logits, whose node is returned. The image
- * is the node's; the options' channels, height and width are not used.
+ * The same appended to a graph: the layers from `input`, an image node, to the logits, whose node is returned. The
+ * image is the node's; the options' channels, height and width are not used.
  */
 INFL_API infl_node infl_builder_zoo(infl_builder *builder, infl_node input, infl_zoo_network network,
                                     const infl_zoo_options *options);
@@ -546,10 +553,10 @@ typedef struct infl_objective_options {
  * parameter is not there or not above the one before it.
  *
  * With parameters named in the options, θ and p are those alone wherever this objective goes: gradients, products,
- * curvature, training, polishing, influence, retraining, and copies of it. The others stay as the model has them, and R
- * has the decay of the named ones only. (The state of batch normalisation still follows training.) A test objective of
- * the same parameters goes with it. Whole vectors of the model take up to 64 MiB, or the two that are needed at least, on
- * top of the memory budget.
+ * curvature, training, polishing, influence, retraining, and copies of it. The others stay as the model has them, and
+ * R has the decay of the named ones only. (The state of batch normalisation still follows training.) A test objective
+ * of the same parameters goes with it: INFL_E_ARGUMENT where those that it is not of are others. Whole vectors of the
+ * model take up to 64 MiB, or the two that are needed at least, on top of the memory budget.
  */
 INFL_API infl_status infl_objective_create(infl_objective **out, infl_model *model, const infl_loss *loss,
                                            const infl_dataset *dataset, const infl_objective_options *options);
@@ -617,9 +624,9 @@ INFL_API infl_status infl_objective_row_gradients(infl_objective *objective, con
                                                   double *gradients);
 
 /*
- * The same a block of rows after another: gradients (n×p) of the n rows at the positions first .. first+n−1 of the given
- * ones, in order; valid during the call, which comes from the calling thread. It may use the objective, but not change θ.
- * A non-zero return ends the work with INFL_E_CANCELLED.
+ * The same a block of rows after another: gradients (n×p) of the n rows at the positions first .. first+n−1 of the
+ * given ones, in order; valid during the call, which comes from the calling thread. It may use the objective, but not
+ * change θ. A non-zero return ends the work with INFL_E_CANCELLED.
  */
 typedef int (*infl_row_gradients_fn)(void *context, size_t first, size_t n, const double *gradients);
 
@@ -664,7 +671,7 @@ typedef struct infl_dense_options {
     int precision;         /* INFL_F32 or INFL_F64, of the passes through the network, whatever the model's; -1: the
                               model's. Sums over chunks of rows are f64 in any case                              */
     size_t check_columns;  /* columns, evenly spread, that are also computed as products in f64, for the report's
-                              deviation; 0: 4 where passes are in f32, else none                                 */
+                              deviation, where there is a report; 0: 4 where passes are in f32, else none        */
     infl_progress_fn progress; /* stage "dense", in columns of the matrix                                        */
     void *progress_context;
 } infl_dense_options;
@@ -676,7 +683,10 @@ typedef struct infl_dense_report {
     double reserved[4];
 } infl_dense_report;
 
-/* The dense p×p matrix C, exactly symmetric. report may be NULL. */
+/*
+ * The dense p×p matrix C, exactly symmetric. report may be NULL. INFL_E_UNSUPPORTED: f32 of a custom objective, or it
+ * lacks the callback of this kind.
+ */
 INFL_API infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind kind,
                                           const infl_dense_options *options, double *matrix,
                                           infl_dense_report *report);
@@ -717,24 +727,25 @@ INFL_API infl_status infl_curvature_set_damping(infl_curvature *curvature, doubl
 /*
  * Forms C as a dense matrix, by infl_objective_dense with these options (NULL: the defaults), and keeps it: products,
  * inverses, eigenvalues and infl_curvature_dense then use the matrix, p² multiplications a product whatever n. After a
- * change of θ or of the model's state they give INFL_E_ARGUMENT until it is formed again. Stochastic estimates over some
- * rows still come from the objective. report may be NULL. INFL_E_UNSUPPORTED: the curvature is not of an objective.
+ * change of θ or of the model's state they give INFL_E_ARGUMENT until it is formed again. Stochastic estimates over
+ * some rows still come from the objective. report may be NULL. INFL_E_UNSUPPORTED: the curvature is not of an
+ * objective.
  */
 INFL_API infl_status infl_curvature_form(infl_curvature *curvature, const infl_dense_options *options,
                                          infl_dense_report *report);
 
 /*
  * The formed matrix (C, without λ) in a file of the safetensors format, which other programs read as well: float64,
- * row-major, named "matrix". The file appears whole or not at all. INFL_E_ARGUMENT: nothing is formed, or θ or the state
- * has changed since; INFL_E_IO.
+ * row-major, named "matrix". The file appears whole or not at all. INFL_E_ARGUMENT: nothing is formed, or θ or the
+ * state has changed since; INFL_E_IO.
  */
 INFL_API infl_status infl_curvature_save(const infl_curvature *curvature, const char *path);
 
 /*
- * The curvature of an objective (borrowed), of the kind that the file says, with the file's matrix as if it had just been
- * formed. The file has hashes of what its numbers depend on. INFL_E_ARGUMENT, saying which differs: the model (graph,
- * precision, θ, state) or the data (rows and their order, targets, loss, decay) is another than the file's; of a custom
- * objective's data the losses at θ decide. INFL_E_IO; INFL_E_FORMAT: it is no such file, or is damaged.
+ * The curvature of an objective (borrowed), of the kind that the file says, with the file's matrix as if it had just
+ * been formed. The file has hashes of what its numbers depend on. INFL_E_ARGUMENT, saying which differs: the model
+ * (graph, precision, θ, state) or the data (rows and their order, targets, loss, decay) is another than the file's; of
+ * a custom objective's data the losses at θ decide. INFL_E_IO; INFL_E_FORMAT: it is no such file, or is damaged.
  */
 INFL_API infl_status infl_curvature_load(infl_curvature **out, infl_objective *objective, const char *path,
                                          double damping);
@@ -825,8 +836,8 @@ typedef struct infl_solve_report {
 /*
  * Prepares (factorises; finds LiSSA's scale). The inverse, by whichever method, is of the θ that the curvature's
  * objective has at this moment, of its model's state (and other parameters, where the objective is of some) and of the
- * damping: where one has changed since, infl_inverse_solve and all that uses it give INFL_E_ARGUMENT; create the inverse
- * again.
+ * damping: where one has changed since, infl_inverse_solve and all that uses it give INFL_E_ARGUMENT; create the
+ * inverse again.
  */
 INFL_API infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature,
                                          const infl_inverse_options *options);
@@ -834,17 +845,17 @@ INFL_API void infl_inverse_destroy(infl_inverse *inverse);
 INFL_API size_t infl_inverse_size(const infl_inverse *inverse); /* p */
 
 /*
- * What was prepared, in a file as infl_curvature_save writes it: "factor" (p×p, lower triangular, L with LLᵀ = C + λI) of
- * INFL_CHOLESKY; "values" (p) and "vectors" (p×p, one a row) of INFL_EIGEN. INFL_E_UNSUPPORTED: another method, or a
- * curvature by infl_curvature_from_product; INFL_E_ARGUMENT: θ, the state or the damping has changed; INFL_E_IO.
+ * What was prepared, in a file as infl_curvature_save writes it: "factor" (p×p, lower triangular, L with LLᵀ = C + λI)
+ * of INFL_CHOLESKY; "values" (p) and "vectors" (p×p, one a row) of INFL_EIGEN. INFL_E_UNSUPPORTED: another method, or
+ * a curvature by infl_curvature_from_product; INFL_E_ARGUMENT: θ, the state or the damping has changed; INFL_E_IO.
  */
 INFL_API infl_status infl_inverse_save(const infl_inverse *inverse, const char *path);
 
 /*
- * The inverse in a file, of a curvature (borrowed) of the same kind, damping, model and data, or of the same matrix; else
- * INFL_E_ARGUMENT, saying which differs. options: NULL for the file's method, policy and cutoff; or the file's method,
- * with any policy and cutoff for its eigenvalues. INFL_E_IO, INFL_E_FORMAT as infl_curvature_load; INFL_E_INDEFINITE as
- * infl_inverse_create.
+ * The inverse in a file, of a curvature (borrowed) of the same kind, damping, model and data, or of the same matrix;
+ * else INFL_E_ARGUMENT, saying which differs. options: NULL for the file's method, policy and cutoff; or the file's
+ * method, with any policy and cutoff for its eigenvalues. INFL_E_IO, INFL_E_FORMAT as infl_curvature_load;
+ * INFL_E_INDEFINITE as infl_inverse_create.
  */
 INFL_API infl_status infl_inverse_load(infl_inverse **out, infl_curvature *curvature, const char *path,
                                        const infl_inverse_options *options);
@@ -894,9 +905,9 @@ INFL_API infl_status infl_influence_norms(infl_influence *influence, const size_
                                           infl_solve_report *reports);
 
 /*
- * I(z, z_t): scores is n_test×n_train (rows NULL: all). test: an objective at the same θ (another dataset, another loss
- * if wished; its decay plays no part); INFL_E_ARGUMENT where its θ or state is another. One solve a test row; reports: n_test
- * or NULL.
+ * I(z, z_t): scores is n_test×n_train (rows NULL: all). test: an objective at the same θ (another dataset, another
+ * loss if wished; its decay plays no part); INFL_E_ARGUMENT where its θ or state, or a parameter beside θ where the
+ * objectives are of some, is another. One solve a test row; reports: n_test or NULL.
  */
 INFL_API infl_status infl_influence_scores(infl_influence *influence, infl_objective *test, const size_t *test_rows,
                                            size_t n_test, const size_t *train_rows, size_t n_train, double *scores,
@@ -967,7 +978,8 @@ typedef struct infl_train_options {
     size_t report_every;        /* steps between two calls of progress; 0: a hundredth of them                     */
 } infl_train_options;
 #define INFL_TRAIN_OPTIONS_INIT                                                                                        \
-    {sizeof(infl_train_options), INFL_ADAM, 1000, 0, 1e-3, 0.0, 0, 0.9, 0.999, 1e-8, NULL, 0, 0.1, 0.0, 0, 1, NULL, NULL, 0}
+    {sizeof(infl_train_options), INFL_ADAM, 1000, 0, 1e-3, 0.0, 0, 0.9, 0.999, 1e-8, NULL, 0, 0.1, 0.0, 0, 1, NULL,    \
+     NULL, 0}
 
 typedef struct infl_train_result {
     double value;         /* R(θ) at the end                  */
@@ -1005,14 +1017,17 @@ typedef struct infl_polish_options {
 
 /*
  * Newton–CG in a trust region (Steihaug 1983; Nocedal & Wright, algorithm 7.2) on all rows: from near an optimum to
- * ‖∇R‖ ≤ gradient_tolerance. The result says how far it came; reaching the iteration limit is no error.
+ * ‖∇R‖ ≤ gradient_tolerance. The result says how far it came; reaching the iteration limit is no error. Far from an optimum
+ * train first, and then polish in rounds of some 100 steps, each with the Cholesky inverse of the Hessian of the moment,
+ * damped by a little more than its most negative eigenvalue, as preconditioner (examples/mnist.c does).
  *
  * With a preconditioner M⁻¹ the trust region is of its norm, √(s·Ms) (Conn, Gould & Toint, algorithm 7.5.1), and the
- * nearer M is to the Hessian, the fewer products a step takes. It may be of any objective with as many parameters, at any
- * θ: one inverse at an optimum serves all removals of a row from there, also through infl_retrain_without. A step then
- * takes one to three products, more where the removal moves θ far, and plain conjugate gradients up to p. INFL_E_ARGUMENT:
- * it is of another p, or neither by INFL_CHOLESKY nor by INFL_EIGEN with what is positive definite (INFL_EIGEN_CLIP and
- * INFL_EIGEN_ABSOLUTE always are; undecayed biases under softmax make the Hessian singular, and those two serve there).
+ * nearer M is to the Hessian, the fewer products a step takes. It may be of any objective with as many parameters, at
+ * any θ: one inverse at an optimum serves all removals of a row from there, also through infl_retrain_without. A step
+ * then takes one to three products, more where the removal moves θ far, and plain conjugate gradients up to p.
+ * INFL_E_ARGUMENT: it is of another p, or neither by INFL_CHOLESKY nor by INFL_EIGEN with what is positive definite
+ * (INFL_EIGEN_CLIP and INFL_EIGEN_ABSOLUTE always are; undecayed biases under softmax make the Hessian singular, and
+ * those two serve there).
  */
 INFL_API infl_status infl_polish(infl_objective *objective, const infl_polish_options *options,
                                  infl_train_result *result);
@@ -1054,28 +1069,33 @@ typedef struct infl_retrain_output {
     /* written by the call: */
     size_t resumed;             /* retrainings taken from the journal, the control run included                    */
     size_t dropped;             /* bytes of a torn last record that were cut off the journal                       */
+    size_t unconverged;         /* polished retrainings, the control run included, whose ‖∇R‖ is still above the
+                                   tolerance: results say which. Removing an influential row may move θ far, and what
+                                   did not come to rest is no ground truth                                         */
 } infl_retrain_output;
-#define INFL_RETRAIN_OUTPUT_INIT {sizeof(infl_retrain_output), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0}
+#define INFL_RETRAIN_OUTPUT_INIT {sizeof(infl_retrain_output), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
 
 /*
  * Leave-one-out ground truth: for each given row of the train objective, removes it, retrains, and compares. The
- * objectives keep their θ and state. test may be NULL (then no losses); it measures at its own loss, without decay. Each
- * retraining's state goes with its θ where losses are measured. options NULL:
- * polish with its defaults from the present θ, less the control.
+ * objectives keep their θ and state. test may be NULL (then no losses); it measures at its own loss, without decay.
+ * Each retraining's state goes with its θ where losses are measured. options NULL: polish with its defaults from the
+ * present θ, less the control.
  *
- * Batches are those of the control run, less the removed row: the batch that had it has one row fewer, all others are the
- * same rows (infl_train on an objective without the row would shift all later ones). A step whose batch has no row left,
- * or fewer than batch normalisation needs, is counted but not taken: θ, the state and the optimiser's memory stay.
+ * Batches are those of the control run, less the removed row: the batch that had it has one row fewer, all others are
+ * the same rows (infl_train on an objective without the row would shift all later ones). A step whose batch has no row
+ * left, or fewer than batch normalisation needs, is counted but not taken: θ, the state and the optimiser's memory
+ * stay.
  *
- * With a journal each retraining is on disk when progress says that it is done. Killed at any moment, the same call again
- * takes from the file what is there, retrains the rest and ends with the same bits as one that was not disturbed, on any
- * number of threads; resumed rows count as done for progress from the start. The file keeps how each retraining ended,
- * losses of the test rows where they are asked for, and θ (p numbers each) where parameter_changes, norms, cosines or
- * control_parameters are. Other rows in another order may be asked for: those that are there are not retrained. All else
- * that determines the bits must be the same, else INFL_E_ARGUMENT: train (rows, θ, state), start, training and polishing,
- * subtract_control, test and its rows, what is kept, the library's version, and how the machine rounds. INFL_E_FORMAT,
- * with path and byte: the file is no journal, or is damaged before its last record (a torn last one is cut off).
- * INFL_E_IO: it cannot be opened, read or written, or another call or process has it; what is in it stays.
+ * With a journal each retraining is on disk when progress says that it is done. Killed at any moment, the same call
+ * again takes from the file what is there, retrains the rest and ends with the same bits as one that was not
+ * disturbed, on any number of threads; resumed rows count as done for progress from the start. The file keeps how each
+ * retraining ended, losses of the test rows where they are asked for, and θ (p numbers each) where parameter_changes,
+ * norms, cosines or control_parameters are. Other rows in another order may be asked for: those that are there are not
+ * retrained. All else that determines the bits must be the same, else INFL_E_ARGUMENT: train (rows, θ, state), start,
+ * training and polishing, subtract_control, test and its rows, what is kept, the library's version, and how the
+ * machine rounds. INFL_E_FORMAT, with path and byte: the file is no journal, or is damaged before its last record (a
+ * torn last one is cut off). INFL_E_IO: it cannot be opened, read or written, or another call or process has it; what
+ * is in it stays.
  */
 INFL_API infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size_t n_rows,
                                           infl_objective *test, const size_t *test_rows, size_t n_test,

@@ -26,13 +26,12 @@ infl_status infl_bytes_open(infl_byte_file *file, const char *function, const ch
     errno = 0;
     file->stream = gzopen(path, "rb");
     if (file->stream == NULL) {
-        char reason[128];
+        char reason[INFL_ERRNO_BYTES];
         int error = errno;
         if (error == 0 || error == ENOMEM)
             return infl_fail(INFL_E_MEMORY, "%s: there is no memory to open the file (%s)", function, path);
-        if (strerror_r(error, reason, sizeof reason) != 0)
-            snprintf(reason, sizeof reason, "error %d", error);
-        return infl_fail(INFL_E_IO, "%s: the file cannot be opened: %s (%s)", function, reason, path);
+        return infl_fail(INFL_E_IO, "%s: the file cannot be opened: %s (%s)", function, infl_errno_text(error, reason),
+                         path);
     }
     gzbuffer(file->stream, INFL_BYTES_PIECE);
     return INFL_OK;

@@ -123,8 +123,7 @@ static infl_status make_schedule(infl_chunks *chunks, const infl_chunk_job *job,
         if (fits)
             break;
         if (!s.keep && s.block == 1)
-            return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: this needs at least %zu", limit,
-                             s.each + s.shared);
+            return infl_refuse_budget(limit, s.each + s.shared);
         s.block -= !s.keep;
         s.keep = 0;
     }

@@ -72,10 +72,9 @@ static infl_status fail_at(const csv_reader *reader, infl_status status, size_t 
 }
 
 static infl_status fail_io(const csv_reader *reader, const char *verb, int error) {
-    char reason[128];
-    if (strerror_r(error, reason, sizeof reason) != 0)
-        snprintf(reason, sizeof reason, "error %d", error);
-    return infl_fail(INFL_E_IO, "infl_dataset_from_csv: the file cannot be %s: %s (%s)", verb, reason, reader->path);
+    char reason[INFL_ERRNO_BYTES];
+    return infl_fail(INFL_E_IO, "infl_dataset_from_csv: the file cannot be %s: %s (%s)", verb,
+                     infl_errno_text(error, reason), reader->path);
 }
 
 typedef struct delimiter_name {

@@ -97,8 +97,8 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
 }
 
 /*
- * k products with a symmetric matrix, by dot products and not by gemm: an answer's bits do not depend on how many vectors
- * were asked for with it.
+ * k products with a symmetric matrix, by dot products and not by gemm: an answer's bits do not depend on how many
+ * vectors were asked for with it.
  */
 static void multiply(const double *matrix, size_t p, const double *vectors, size_t k, double *out, int threads) {
     static const size_t LARGE = (size_t)1 << 18; /* numbers; a smaller matrix is read before threads have begun */
@@ -272,8 +272,8 @@ infl_status infl_curvature_form(infl_curvature *curvature, const infl_dense_opti
                                 infl_dense_report *report) {
     INFL_REQUIRE(curvature);
     if (curvature->ops->form == NULL)
-        return infl_fail(INFL_E_UNSUPPORTED, "%s: the curvature is of no objective; infl_curvature_dense gives its matrix",
-                         __func__);
+        return infl_fail(INFL_E_UNSUPPORTED, "%s: the curvature is of no objective; infl_curvature_dense gives its "
+                         "matrix", __func__);
     size_t p = curvature->p;
     double *point = NULL, *matrix = curvature->formed;
     infl_status status = infl_curvature_read_point(curvature, &point);
@@ -297,8 +297,8 @@ out:
 infl_status infl_curvature_describe(const infl_curvature *curvature, infl_saved *saved) {
     *saved = (infl_saved){.damping = curvature->damping, .p = curvature->p};
     if (curvature->ops->describe == NULL)
-        return infl_fail(INFL_E_UNSUPPORTED, "nothing tells the product of a caller's own from another; make the curvature "
-                         "from its matrix");
+        return infl_fail(INFL_E_UNSUPPORTED, "nothing tells the product of a caller's own from another; make the "
+                         "curvature from its matrix");
     return curvature->ops->describe(curvature->self, saved);
 }
 
@@ -306,7 +306,8 @@ infl_status infl_curvature_save(const infl_curvature *curvature, const char *pat
     INFL_REQUIRE(curvature);
     INFL_REQUIRE(path);
     if (curvature->formed == NULL)
-        return infl_fail(INFL_E_ARGUMENT, "%s: the curvature has no matrix yet; call infl_curvature_form first", __func__);
+        return infl_fail(INFL_E_ARGUMENT, "%s: the curvature has no matrix yet; call infl_curvature_form first",
+                         __func__);
     infl_saved saved;
     infl_status status = check_formed(curvature);
     if (status == INFL_OK)

@@ -20,10 +20,10 @@ struct infl_curvature {
     const infl_curvature_ops *ops;
     void *self;
     size_t p;
-    size_t n_point;  /* numbers that C depends on: θ, parameters that are constants, the state of a model that has one */
+    size_t n_point;  /* numbers that C depends on: θ, parameters that are constants, the model's state if it has one */
     size_t n_others; /* of them: parameters that are constants */
-    size_t n_rows; /* rows that a stochastic estimate may draw from; 0 where there are none (a plain matrix) */
-    int threads;   /* for products with the formed matrix */
+    size_t n_rows;   /* rows that a stochastic estimate may draw from; 0 where there are none (a plain matrix) */
+    int threads;     /* for products with the formed matrix */
     double *formed, *formed_point; /* C, and the θ and state it is of; NULL: it was not formed */
     double damping;
     const char *remedy; /* what a sentence about an indefinite C advises before a damping; "": nothing */

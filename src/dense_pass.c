@@ -33,25 +33,26 @@ struct dense_pass {
     const infl_network *network;
     const infl_engine *engine;
     size_t chunk_rows, n_chunks;
-    size_t parts;        /* tasks a chunk: each has its own value pass and every parts-th block */
+    size_t parts;           /* tasks a chunk: each has its own value pass and every parts-th block */
     size_t threads;
     infl_plan *plan;
-    size_t workspace, own; /* bytes of a thread, for the network and beside it */
-    size_t kept;           /* bytes of own that hold the value pass of a chunk, for all its backward passes */
+    size_t workspace, own;  /* bytes of a thread, for the network and beside it */
+    size_t kept;            /* bytes of own that hold the value pass of a chunk, for all its backward passes */
     block *blocks;
     size_t n_blocks;
-    size_t factor, stride; /* rows of the Gram matrix's factor that a data row has, and numbers from one to the next */
-    size_t *column;        /* p: each parameter's column; SIZE_MAX: none */
-    infl_basis gathered;   /* the layers that have columns, down to the lowest */
-    size_t *begin;            /* n_layers + 1: the first column of each layer */
-    size_t *within;           /* q: each parameter's place in its layer */
-    unsigned char *wanted;    /* n_layers: whether the layer has columns */
-    unsigned char *reached;   /* n_layers × n_layers: [i][j], whether layer j depends on layer i's parameters */
+    size_t factor, stride;  /* rows of the Gram matrix's factor that a data row has, and numbers from one to the next */
+    size_t *column;         /* p: each parameter's column; SIZE_MAX: none */
+    infl_basis gathered;    /* the layers that have columns, down to the lowest */
+    size_t *begin;          /* n_layers + 1: the first column of each layer */
+    size_t *within;         /* q: each parameter's place in its layer */
+    unsigned char *wanted;  /* n_layers: whether the layer has columns */
+    unsigned char *reached; /* n_layers × n_layers: [i][j], whether layer j depends on layer i's parameters */
     char *memory;
-    infl_turn *turns; /* n_blocks × n_layers */
-    atomic_size_t next, done;
+    infl_turn *turns;       /* n_blocks × n_layers */
+    atomic_size_t next;
     atomic_int cancelled;
-    omp_lock_t lock; /* of progress */
+    omp_lock_t lock;        /* of progress, and of what it counts: */
+    size_t done;            /* columns of each chunk, all together */
 };
 
 static infl_status find_columns(dense_pass *d) {
@@ -85,10 +86,6 @@ static infl_status make_plan(dense_pass *d, infl_pass pass) {
     return INFL_OK;
 }
 
-static infl_status refuse(size_t limit, size_t least) {
-    return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: this needs at least %zu", limit, least);
-}
-
 /* Blocks of at most k tangents of a layer each. */
 static infl_status cut_tangents(dense_pass *d, size_t limit) {
     size_t k = TANGENTS_AT_ONCE;
@@ -99,7 +96,7 @@ static infl_status cut_tangents(dense_pass *d, size_t limit) {
         if (d->workspace + d->own <= limit)
             break;
         if (k == 1)
-            return refuse(limit, d->workspace + d->own);
+            return infl_refuse_budget(limit, d->workspace + d->own);
     }
     INFL_ALLOCATE(d->blocks, d->job->q);
     for (size_t i = 0; i < d->network->n_layers; i++)
@@ -123,10 +120,10 @@ static infl_status cut_gram(dense_pass *d, size_t limit) {
     d->factor = job->kind == INFL_FISHER ? 1 : d->network->n_outputs;
     d->stride = d->engine->padded_rows(job->q);
     if (d->stride > SIZE_MAX / sizeof(double) / 2 / d->factor / d->engine->padded_rows(d->chunk_rows))
-        return refuse(limit, SIZE_MAX);
+        return infl_refuse_budget(limit, SIZE_MAX);
     d->own = d->kept + (factor_numbers(d) + GRAM_ROWS * GRAM_COLUMNS) * d->engine->real_size;
     if (d->workspace + d->own > limit)
-        return refuse(limit, d->workspace + d->own);
+        return infl_refuse_budget(limit, d->workspace + d->own);
     INFL_ALLOCATE(d->blocks, job->q);
     for (size_t first = 0; first < job->q; first += GRAM_ROWS)
         d->blocks[d->n_blocks++] = (block){0, first, job->q - first < GRAM_ROWS ? job->q - first : GRAM_ROWS};
@@ -255,12 +252,14 @@ static void run_gram(dense_pass *d, infl_workspace *w, char *own, size_t chunk, 
     char *panel = own + d->kept + factor_numbers(d) * engine->real_size;
     infl_turn *turn = &d->turns[of - d->blocks];
     for (size_t from = of->first / padding * padding; from < q; from += GRAM_COLUMNS) {
-        size_t left = d->stride - from, n = left < GRAM_COLUMNS ? left : GRAM_COLUMNS, end = from + n < q ? from + n : q;
+        size_t left = d->stride - from, n = left < GRAM_COLUMNS ? left : GRAM_COLUMNS;
+        size_t wanted = from + n < q ? n : q - from;
         engine->gram(factor, depth, d->stride, of->first, of->k, from, n, panel);
         if (!infl_turn_await(turn, chunk, &d->cancelled))
             return;
         for (size_t i = 0; i < of->k; i++)
-            engine->add_to_double(d->job->matrix + (of->first + i) * q + from, panel + i * n * engine->real_size, end - from);
+            engine->add_to_double(d->job->matrix + (of->first + i) * q + from, panel + i * n * engine->real_size,
+                                  wanted);
     }
     infl_turn_pass(turn, chunk);
 }
@@ -273,12 +272,10 @@ static void report(dense_pass *d, size_t columns) {
     const infl_dense_job *job = d->job;
     if (job->progress == NULL)
         return;
-    size_t done = atomic_fetch_add(&d->done, columns) + columns;
-    if (done / d->n_chunks == (done - columns) / d->n_chunks || done == d->n_chunks * job->q)
-        return;
-    omp_set_lock(&d->lock);
-    if (!atomic_load(&d->cancelled) &&
-        job->progress(job->progress_context, "dense", done / d->n_chunks, job->q) != 0)
+    omp_set_lock(&d->lock); /* around the count as well, so that no call says less than the one before */
+    size_t before = d->done / d->n_chunks, now = (d->done += columns) / d->n_chunks;
+    if (now > before && now < job->q && !atomic_load(&d->cancelled) &&
+        job->progress(job->progress_context, "dense", now, job->q) != 0)
         atomic_store(&d->cancelled, 1);
     omp_unset_lock(&d->lock);
 }
@@ -297,7 +294,10 @@ static void run_tasks(dense_pass *d, size_t thread) {
     }
 }
 
-/* Of two columns of a layer's tangents both elements were summed, by_gram formed some twice; else the upper one. */
+/*
+ * Within a layer both (i, j) and (j, i) were summed as tangents, within a block both of the Gram matrix: they become
+ * their mean. Of all others only the upper one was.
+ */
 static void complete(const dense_pass *d) {
     size_t q = d->job->q;
     double *matrix = d->job->matrix;

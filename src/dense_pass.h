@@ -1,9 +1,9 @@
 /*
  * The dense curvature of a network, summed over rows, chunk by chunk.
  *
- * The Hessian: unit vectors of one layer's parameters after another go through the network as tangents. What lies before
- * the layer has no tangents, and the matrix is symmetric, so each such pass begins at its layer and gives the rows from
- * there on; the value pass of a chunk serves all of them.
+ * The Hessian: unit vectors of one layer's parameters after another go through the network as tangents. What lies
+ * before the layer has no tangents, and the matrix is symmetric, so each such pass begins at its layer and gives the
+ * rows from there on; the value pass of a chunk serves all of them.
  *
  * Gauss–Newton and empirical Fisher are sums of squares, Σ_i J_iᵀ L_i L_iᵀ J_i with LLᵀ = ∇²_f ℓ (C columns) or with
  * L = ∇_f ℓ (one): the rows L_iᵀ J_i of a chunk are gathered, and the matrix gets their Gram matrix.

@@ -31,6 +31,17 @@ infl_status infl_fail(infl_status status, const char *format, ...) {
     return status;
 }
 
+const char *infl_errno_text(int error, char text[INFL_ERRNO_BYTES]) {
+    if (strerror_r(error, text, INFL_ERRNO_BYTES) != 0)
+        snprintf(text, INFL_ERRNO_BYTES, "error %d", error);
+    return text;
+}
+
+infl_status infl_refuse_budget(size_t budget, size_t least) {
+    return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: this needs at least %zu", budget,
+                     least);
+}
+
 infl_status infl_in_name_of(const char *function, infl_status status) {
     size_t length = strlen(function);
     if (status == INFL_OK || (strncmp(last_error, function, length) == 0 && last_error[length] == ':'))

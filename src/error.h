@@ -27,6 +27,13 @@ infl_status infl_fail(infl_status status, const char *format, ...);
             return infl_fail(INFL_E_ARGUMENT, "%s: %s is NULL", __func__, #pointer);                                   \
     } while (0)
 
+/* What errno means, in a text of the caller's, which is returned. */
+enum { INFL_ERRNO_BYTES = 128 };
+const char *infl_errno_text(int error, char text[INFL_ERRNO_BYTES]);
+
+/* INFL_E_BUDGET: the budget of a call is less than the least that would do, both in bytes. */
+infl_status infl_refuse_budget(size_t budget, size_t least);
+
 /* A failure deep inside, said in the name of the public function that was called. */
 infl_status infl_in_name_of(const char *function, infl_status status);
 

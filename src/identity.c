@@ -3,6 +3,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "little_endian.h"
 #include "memory.h"
 #include "objective.h"
 
@@ -40,15 +41,10 @@ void infl_hash_end(infl_hash *hash, uint64_t out[2]) {
     infl_hash_release(hash);
 }
 
-static void put(unsigned char *to, uint64_t number, size_t size) {
-    for (size_t i = 0; i < size; i++)
-        to[i] = (unsigned char)(number >> 8 * i);
-}
-
 /* What begins each piece. */
 static void begin(infl_hash *hash, char type, uint64_t n) {
     unsigned char bytes[9] = {(unsigned char)type};
-    put(bytes + 1, n, 8);
+    infl_put_number(bytes + 1, n, 8);
     XXH3_128bits_update(hash->state, bytes, sizeof bytes);
 }
 
@@ -62,33 +58,20 @@ void infl_hash_string(infl_hash *hash, const char *string) { infl_hash_bytes(has
 
 void infl_hash_number(infl_hash *hash, uint64_t number) { begin(hash, 'n', number); }
 
+static void hash_numbers(infl_hash *hash, char type, const void *numbers, size_t n, size_t size) {
+    begin(hash, type, n);
+    for (size_t first = 0; first < n; first += BLOCK) {
+        size_t now = n - first < BLOCK ? n - first : BLOCK;
+        infl_put_numbers(hash->block, (const char *)numbers + first * size, now, size);
+        XXH3_128bits_update(hash->state, hash->block, now * size);
+    }
+}
+
 void infl_hash_double(infl_hash *hash, double number) { infl_hash_doubles(hash, &number, 1); }
 
-void infl_hash_doubles(infl_hash *hash, const double *numbers, size_t n) {
-    begin(hash, 'd', n);
-    for (size_t first = 0; first < n; first += BLOCK) {
-        size_t now = n - first < BLOCK ? n - first : BLOCK;
-        for (size_t i = 0; i < now; i++) {
-            uint64_t bits;
-            memcpy(&bits, numbers + first + i, sizeof bits);
-            put(hash->block + 8 * i, bits, 8);
-        }
-        XXH3_128bits_update(hash->state, hash->block, 8 * now);
-    }
-}
+void infl_hash_doubles(infl_hash *hash, const double *numbers, size_t n) { hash_numbers(hash, 'd', numbers, n, 8); }
 
-void infl_hash_floats(infl_hash *hash, const float *numbers, size_t n) {
-    begin(hash, 'f', n);
-    for (size_t first = 0; first < n; first += BLOCK) {
-        size_t now = n - first < BLOCK ? n - first : BLOCK;
-        for (size_t i = 0; i < now; i++) {
-            uint32_t bits;
-            memcpy(&bits, numbers + first + i, sizeof bits);
-            put(hash->block + 4 * i, bits, 4);
-        }
-        XXH3_128bits_update(hash->state, hash->block, 4 * now);
-    }
-}
+void infl_hash_floats(infl_hash *hash, const float *numbers, size_t n) { hash_numbers(hash, 'f', numbers, n, 4); }
 
 infl_status infl_objective_identity(infl_objective *objective, infl_identity *out) {
     infl_hash *model = NULL, *data = NULL;

@@ -227,7 +227,7 @@ infl_status infl_influence_removal_parameters(infl_influence *influence, const s
                    influence->p, out, reports, __func__);
 }
 
-/* The test objective must measure at the θ, and the state, of the train objective. */
+/* The test objective must measure at the θ, the other parameters and the state of the train objective. */
 static infl_status check_test(const infl_influence *influence, infl_objective *test, const char *function) {
     size_t p = influence->p, n_state = infl_objective_state(influence->train);
     if (test->n_parameters != p)
@@ -236,6 +236,7 @@ static infl_status check_test(const infl_influence *influence, infl_objective *t
     if (infl_objective_state(test) != n_state)
         return infl_fail(INFL_E_ARGUMENT, "%s: the state of test's model has %zu numbers, but train's has %zu", function,
                          infl_objective_state(test), n_state);
+    INFL_TRY(infl_objective_check_others(influence->train, test, function));
     double *theta = NULL, *theta_test = NULL, *state = NULL, *state_test = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(theta, p);

@@ -150,8 +150,8 @@ infl_status infl_inverse_save(const infl_inverse *inverse, const char *path) {
     INFL_REQUIRE(inverse);
     INFL_REQUIRE(path);
     if (inverse->ops->save == NULL)
-        return infl_fail(INFL_E_UNSUPPORTED, "%s: %s prepares nothing that is worth a file; INFL_CHOLESKY and INFL_EIGEN "
-                                             "do", __func__, inverse->ops->name);
+        return infl_fail(INFL_E_UNSUPPORTED, "%s: %s prepares nothing that is worth a file; INFL_CHOLESKY and "
+                                             "INFL_EIGEN do", __func__, inverse->ops->name);
     infl_saved saved;
     infl_status status = check_point(inverse);
     if (status == INFL_OK)
@@ -249,8 +249,8 @@ infl_status infl_inverse_check_definite(const infl_inverse *inverse) {
         goto out;
     double floor = options->cutoff * fmax(fabs(report.lambda_min), fabs(report.lambda_max));
     if (!(report.lambda_min > floor)) /* negative, or left out by INFL_EIGEN_PSEUDO */
-        status = infl_fail(INFL_E_ARGUMENT, "it is not positive definite: the smallest eigenvalue is %.6g and the cutoff "
-                           "%.6g; INFL_EIGEN_CLIP or INFL_EIGEN_ABSOLUTE makes it so", report.lambda_min, floor);
+        status = infl_fail(INFL_E_ARGUMENT, "it is not positive definite: the smallest eigenvalue is %.6g and the "
+                           "cutoff %.6g; INFL_EIGEN_CLIP or INFL_EIGEN_ABSOLUTE makes it so", report.lambda_min, floor);
 out:
     infl_release(zero);
     infl_release(answer);

@@ -90,7 +90,8 @@ static infl_status load(infl_inverse *inverse, infl_safetensors *file, const inf
     for (size_t i = 1; i < p; i++)
         ascending = ascending && self->values[i - 1] <= self->values[i];
     if (!ascending)
-        return infl_saved_wrong(file, "tensors \"values\" and \"vectors\": they are not finite, or values do not ascend");
+        return infl_saved_wrong(file, "tensors \"values\" and \"vectors\": they are not finite, or values do not "
+                                      "ascend");
     return treat(inverse, self);
 }
 
@@ -112,5 +113,5 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     return INFL_OK;
 }
 
-const infl_inverse_ops infl_inverse_eigen = {.name = "Eigendecomposition", .prepare = prepare, .save = save, .load = load,
-                                            .release = release, .solve = solve};
+const infl_inverse_ops infl_inverse_eigen = {.name = "Eigendecomposition", .prepare = prepare, .save = save,
+                                            .load = load, .release = release, .solve = solve};

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "little_endian.h"
 #include "memory.h"
 
 enum {
@@ -37,10 +38,9 @@ struct infl_journal {
 };
 
 static infl_status fail_io(const infl_journal *journal, const char *what, int error) {
-    char reason[128];
-    if (strerror_r(error, reason, sizeof reason) != 0)
-        snprintf(reason, sizeof reason, "error %d", error);
-    return infl_fail(INFL_E_IO, "%s: the journal cannot be %s: %s (%s)", journal->function, what, reason, journal->path);
+    char reason[INFL_ERRNO_BYTES];
+    return infl_fail(INFL_E_IO, "%s: the journal cannot be %s: %s (%s)", journal->function, what,
+                     infl_errno_text(error, reason), journal->path);
 }
 
 static infl_status fail_format(const infl_journal *journal, uint64_t byte, const char *what) {
@@ -106,24 +106,24 @@ static infl_status reserve(infl_journal *journal, size_t n) {
 
 static void make_head(const infl_journal *journal, unsigned char *head) {
     memcpy(head, magic, sizeof magic);
-    infl_journal_put(head + 8, VERSION);
-    infl_journal_put(head + 16, journal->configuration[0]);
-    infl_journal_put(head + 24, journal->configuration[1]);
-    infl_journal_put(head + 32, XXH3_64bits(head, 32));
+    infl_put_number(head + 8, VERSION, 8);
+    infl_put_number(head + 16, journal->configuration[0], 8);
+    infl_put_number(head + 24, journal->configuration[1], 8);
+    infl_put_number(head + 32, XXH3_64bits(head, 32), 8);
 }
 
 static uint64_t record_checksum(const infl_journal *journal, uint64_t at, const unsigned char *record) {
     unsigned char bytes[40];
-    infl_journal_put(bytes, journal->configuration[0]);
-    infl_journal_put(bytes + 8, journal->configuration[1]);
-    infl_journal_put(bytes + 16, at);
+    infl_put_number(bytes, journal->configuration[0], 8);
+    infl_put_number(bytes + 8, journal->configuration[1], 8);
+    infl_put_number(bytes + 16, at, 8);
     memcpy(bytes + 24, record, 16);
     return XXH3_64bits(bytes, sizeof bytes);
 }
 
 static int is_record_head(const infl_journal *journal, uint64_t at, const unsigned char *record) {
-    int possible = infl_journal_get(record) >> 48 == 0; /* few bytes are, and a checksum takes its time */
-    return possible && infl_journal_get(record + 16) == record_checksum(journal, at, record);
+    int possible = infl_get_number(record, 8) >> 48 == 0; /* few bytes are, and a checksum takes its time */
+    return possible && infl_get_number(record + 16, 8) == record_checksum(journal, at, record);
 }
 
 /* A new file's name is on disk when its folder is. */
@@ -171,13 +171,13 @@ static infl_status begin(infl_journal *journal) {
     }
     if (n < sizeof magic || memcmp(found, magic, sizeof magic) != 0)
         return fail_format(journal, 0, "the file is not a journal of this library");
-    if (n < 16 || infl_journal_get(found + 8) != VERSION)
+    if (n < 16 || infl_get_number(found + 8, 8) != VERSION)
         return fail_format(journal, 8, "the journal's layout is of a version that this library cannot read");
-    if (n < HEAD || infl_journal_get(found + 32) != XXH3_64bits(found, 32))
+    if (n < HEAD || infl_get_number(found + 32, 8) != XXH3_64bits(found, 32))
         return fail_format(journal, 32, "the journal's head is damaged: its checksum is wrong");
     if (memcmp(found, expected, HEAD) != 0)
-        return infl_fail(INFL_E_ARGUMENT, "%s: the journal is of another configuration; give another path or remove the "
-                         "file (%s)", journal->function, journal->path);
+        return infl_fail(INFL_E_ARGUMENT, "%s: the journal is of another configuration; give another path or remove "
+                         "the file (%s)", journal->function, journal->path);
     return INFL_OK;
 }
 
@@ -247,8 +247,8 @@ static infl_status find_record(infl_journal *journal, uint64_t at, int *found) {
 }
 
 /*
- * Reads the record at `end`; *whole = 0: what stands there is the rest of one that was being written. A record with more
- * behind it was whole once: each is on disk before the next is begun.
+ * Reads the record at `end`; *whole = 0: what stands there is the rest of one that was being written. A record with
+ * more behind it was whole once: each is on disk before the next is begun.
  */
 static infl_status read_record(infl_journal *journal, size_t *length, int *whole) {
     unsigned char head[RECORD_HEAD];
@@ -260,15 +260,17 @@ static infl_status read_record(infl_journal *journal, size_t *length, int *whole
     INFL_TRY(read_at(journal, journal->end, head, RECORD_HEAD));
     if (!is_record_head(journal, journal->end, head)) {
         INFL_TRY(find_record(journal, journal->end, &more));
-        return more ? fail_format(journal, journal->end, "the head of a record is damaged, and others follow") : INFL_OK;
+        if (more)
+            return fail_format(journal, journal->end, "the head of a record is damaged, and others follow");
+        return INFL_OK;
     }
-    uint64_t n = infl_journal_get(head);
+    uint64_t n = infl_get_number(head, 8);
     if (n > left - RECORD_HEAD || n > SIZE_MAX)
         return INFL_OK;
     INFL_TRY(reserve(journal, (size_t)n));
     INFL_TRY(read_at(journal, journal->end + RECORD_HEAD, journal->bytes, (size_t)n));
     *length = (size_t)n;
-    *whole = XXH3_64bits(journal->bytes, (size_t)n) == infl_journal_get(head + 8);
+    *whole = XXH3_64bits(journal->bytes, (size_t)n) == infl_get_number(head + 8, 8);
     if (!*whole && n < left - RECORD_HEAD)
         return fail_format(journal, journal->end, "a record is damaged, its checksum is wrong, and others follow");
     return INFL_OK;
@@ -305,9 +307,9 @@ infl_status infl_journal_append(infl_journal *journal, const void *payload, size
                          length);
     INFL_TRY(reserve(journal, RECORD_HEAD + length));
     unsigned char *record = journal->bytes;
-    infl_journal_put(record, length);
-    infl_journal_put(record + 8, XXH3_64bits(payload, length));
-    infl_journal_put(record + 16, record_checksum(journal, journal->end, record));
+    infl_put_number(record, length, 8);
+    infl_put_number(record + 8, XXH3_64bits(payload, length), 8);
+    infl_put_number(record + 16, record_checksum(journal, journal->end, record), 8);
     if (length > 0)
         memcpy(record + RECORD_HEAD, payload, length);
     int error = write_at(journal, journal->end, record, RECORD_HEAD + length);

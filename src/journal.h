@@ -44,16 +44,4 @@ infl_status infl_journal_append(infl_journal *journal, const void *payload, size
 /* Bytes that were cut off: of the torn last record, or of a head cut short. */
 size_t infl_journal_dropped(const infl_journal *journal);
 
-/* Numbers of payloads. */
-static inline void infl_journal_put(unsigned char *to, uint64_t number) {
-    for (int i = 0; i < 8; i++)
-        to[i] = (unsigned char)(number >> 8 * i);
-}
-static inline uint64_t infl_journal_get(const unsigned char *from) {
-    uint64_t number = 0;
-    for (int i = 0; i < 8; i++)
-        number |= (uint64_t)from[i] << 8 * i;
-    return number;
-}
-
 #endif

@@ -464,7 +464,8 @@ infl_status infl_model_convert(infl_model **out, const infl_model *model, infl_p
     INFL_REQUIRE(out);
     INFL_REQUIRE(model);
     if (precision != INFL_F32 && precision != INFL_F64)
-        return infl_fail(INFL_E_ARGUMENT, "%s: precision is %d; expected INFL_F32 or INFL_F64", __func__, (int)precision);
+        return infl_fail(INFL_E_ARGUMENT, "%s: precision is %d; expected INFL_F32 or INFL_F64", __func__,
+                         (int)precision);
     return infl_in_name_of(__func__, copy_model(out, model, infl_engine_select(precision)));
 }
 

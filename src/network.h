@@ -231,12 +231,12 @@ typedef struct infl_engine {
     void (*row_norms)(infl_workspace *workspace, const infl_point *at, double *squares);
     /* slot 0 of the output's cotangent ← a column of L, L·Lᵀ = ∇²_f ℓ of each row; after loss */
     void (*seed_factor)(infl_workspace *workspace, const infl_loss *loss, size_t column);
-    /* row gradients as they are: of row b parameter j at gradients[b·stride + column[j]], unless that is SIZE_MAX; of the
-     * layers that the point's basis wants */
+    /* row gradients as they are: of row b parameter j at gradients[b·stride + column[j]], unless that is SIZE_MAX; of
+     * the layers that the point's basis wants */
     void (*gather_row_gradients)(infl_workspace *workspace, const infl_point *at, const size_t *column, void *gradients,
                                  size_t stride);
-    /* out[i·n + j] ← Σ_l rows[l·stride + first + i]·rows[l·stride + from + j], i < m, j < n; n, `from` and the stride are
-     * multiples of padded_rows(1) */
+    /* out[i·n + j] ← Σ_l rows[l·stride + first + i]·rows[l·stride + from + j], i < m, j < n; n, `from` and the stride
+     * are multiples of padded_rows(1) */
     void (*gram)(const void *rows, size_t l, size_t stride, size_t first, size_t m, size_t from, size_t n, void *out);
 
     /* value (1), gradient (C) and Hessian (C×C) of one row's loss in its outputs; each may be NULL */

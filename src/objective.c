@@ -69,9 +69,9 @@ out:
 
 /* Makes the objective, new and of all parameters, one of those that the options name. */
 static infl_status restrict_parameters(infl_objective *objective, const infl_objective_options *options) {
+    void *source;
     if (options->parameters == NULL)
         return INFL_OK;
-    void *source;
     INFL_TRY(infl_restricted_source_create(&source, objective->ops, objective->source, objective->n_parameters,
                                            options->parameters, options->n_parameters));
     for (size_t i = 0; i < options->n_parameters; i++)
@@ -80,6 +80,17 @@ static infl_status restrict_parameters(infl_objective *objective, const infl_obj
     objective->source = source;
     objective->n_parameters = options->n_parameters;
     return INFL_OK;
+}
+
+/* Hands the new objective to the caller, of the parameters that the options name; destroys it on failure. */
+static infl_status hand_out(infl_objective **out, infl_objective *objective, const infl_objective_options *options,
+                            const char *function) {
+    infl_status status = restrict_parameters(objective, options);
+    if (status == INFL_OK)
+        *out = objective;
+    else
+        infl_objective_destroy(objective);
+    return infl_in_name_of(function, status);
 }
 
 static infl_status check_fit(const infl_model *model, const infl_loss *loss, const infl_dataset *dataset) {
@@ -130,12 +141,7 @@ infl_status infl_objective_create(infl_objective **out, infl_model *model, const
         memset(objective->mask + tensor->offset, given.decay_scope == INFL_DECAY_ALL || tensor->is_weight,
                tensor->length);
     }
-    infl_status status = restrict_parameters(objective, &given);
-    if (status == INFL_OK)
-        *out = objective;
-    else
-        infl_objective_destroy(objective);
-    return infl_in_name_of(__func__, status);
+    return hand_out(out, objective, &given, __func__);
 }
 
 infl_status infl_objective_create_custom(infl_objective **out, const infl_custom_objective *custom, const double *theta,
@@ -164,12 +170,7 @@ infl_status infl_objective_create_custom(infl_objective **out, const infl_custom
     INFL_TRY(create(&objective, &infl_custom_source, source, calls.n_rows, calls.n_parameters, given.decay, threads));
     for (size_t i = 0; i < calls.n_parameters; i++)
         objective->mask[i] = calls.decay_mask == NULL || calls.decay_mask[i] != 0;
-    infl_status status = restrict_parameters(objective, &given);
-    if (status == INFL_OK)
-        *out = objective;
-    else
-        infl_objective_destroy(objective);
-    return infl_in_name_of(__func__, status);
+    return hand_out(out, objective, &given, __func__);
 }
 
 infl_status infl_objective_copy(infl_objective **out, const infl_objective *objective, const size_t *rows,
@@ -201,6 +202,37 @@ infl_status infl_objective_copy(infl_objective **out, const infl_objective *obje
     *out = copy;
 out:
     infl_release(removed);
+    return status;
+}
+
+infl_status infl_objective_check_others(const infl_objective *train, const infl_objective *test, const char *function) {
+    const size_t *parameters = infl_restricted_parameters(train->ops, train->source);
+    const size_t *parameters_test = infl_restricted_parameters(test->ops, test->source);
+    if (parameters == NULL || parameters_test == NULL)
+        return INFL_OK;
+    for (size_t i = 0; i < train->n_parameters; i++)
+        if (parameters[i] != parameters_test[i])
+            return infl_fail(INFL_E_ARGUMENT, "%s: test is of other parameters than train (parameters[%zu] is %zu, and "
+                             "%zu of train)", function, i, parameters_test[i], parameters[i]);
+    size_t n = infl_objective_others(train), n_test = infl_objective_others(test);
+    if (n != n_test)
+        return infl_fail(INFL_E_ARGUMENT, "%s: test's model has %zu parameters that test is not of, but train's has "
+                         "%zu that train is not of", function, n_test, n);
+    double *others = NULL, *others_test = NULL;
+    infl_status status = INFL_OK;
+    INFL_ALLOCATE_OR_OUT(others, n);
+    INFL_ALLOCATE_OR_OUT(others_test, n);
+    if ((status = infl_objective_get_others(train, others)) != INFL_OK ||
+        (status = infl_objective_get_others(test, others_test)) != INFL_OK)
+        goto out;
+    for (size_t i = 0; i < n && status == INFL_OK; i++)
+        if (others[i] != others_test[i])
+            status = infl_fail(INFL_E_ARGUMENT, "%s: of the parameters that the objectives are not of, number %zu is "
+                               "%g for test and %g for train; create both of the same parameters of one model",
+                               function, i, others_test[i], others[i]);
+out:
+    infl_release(others);
+    infl_release(others_test);
     return status;
 }
 
@@ -582,15 +614,15 @@ static infl_status read_dense_options(infl_dense_options *options, const infl_de
     *options = (infl_dense_options)INFL_DENSE_OPTIONS_INIT;
     INFL_TRY(infl_read_options(options, sizeof *options, given, function, "dense options"));
     if (options->precision != -1 && options->precision != INFL_F32 && options->precision != INFL_F64)
-        return infl_fail(INFL_E_ARGUMENT, "%s: precision is %d; expected INFL_F32, INFL_F64 or -1 (the model's)", function,
-                         options->precision);
+        return infl_fail(INFL_E_ARGUMENT, "%s: precision is %d; expected INFL_F32, INFL_F64 or -1 (the model's)",
+                         function, options->precision);
     return INFL_OK;
 }
 
 /* Products with the unit vectors; slabs of them bound the memory and leave enough work side by side. */
 static infl_status dense_by_products(const infl_source_ops *ops, void *source, size_t p, const infl_dense_call *call) {
     enum { SLAB = 128 };
-    size_t q = call->q, slab = q < SLAB ? q : SLAB;
+    size_t q = call->q, most = infl_vectors_at_once(p, q), slab = most < SLAB ? most : SLAB;
     double *units = NULL, *products = NULL, *matrix = call->matrix;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX_OR_OUT(units, slab, p);
@@ -631,7 +663,7 @@ static infl_status source_at(const infl_objective *objective, infl_precision pre
     *source = objective->source;
     if (precision_of(objective) == precision)
         return INFL_OK;
-    if (objective->ops->convert == NULL)
+    if (infl_innermost_source(objective->ops, objective->source)->convert == NULL)
         return infl_fail(INFL_E_UNSUPPORTED, "an objective of the caller's own computes in f64; it has no f32");
     return objective->ops->convert(objective->source, precision, objective->threads, source);
 }
@@ -651,8 +683,8 @@ static void add_decay(const infl_objective *objective, double *matrix) {
 }
 
 /* Compares evenly spread columns of the matrix with products in f64. */
-static infl_status check_columns(infl_objective *objective, infl_curvature_kind kind, const double *matrix, size_t columns,
-                                 infl_dense_report *report) {
+static infl_status check_columns(const infl_objective *objective, infl_curvature_kind kind, const double *matrix,
+                                 size_t columns, infl_dense_report *report) {
     size_t p = objective->n_parameters;
     double *units = NULL, *products = NULL;
     void *source = NULL;
@@ -664,8 +696,8 @@ static infl_status check_columns(infl_objective *objective, infl_curvature_kind 
     INFL_ALLOCATE_MATRIX_OR_OUT(products, columns, p);
     for (size_t j = 0; j < columns; j++)
         units[j * p + (2 * j + 1) * p / (2 * columns)] = 1.0;
-    if ((status = objective->ops->products(source, kind, objective->rows, objective->n_rows, units, columns, products)) !=
-        INFL_OK)
+    status = objective->ops->products(source, kind, objective->rows, objective->n_rows, units, columns, products);
+    if (status != INFL_OK)
         goto out;
     for (size_t j = 0; j < columns; j++) {
         size_t column = (2 * j + 1) * p / (2 * columns);

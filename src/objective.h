@@ -34,7 +34,7 @@ typedef struct infl_source_ops {
     size_t (*state_size)(const void *self);
     infl_status (*get_state)(const void *self, double *state);
     infl_status (*set_state)(void *self, const double *state);
-    /* parameters that are constants here, of which numbers depend all the same; NULL: there are none */
+    /* parameters that are constants here, on which the numbers depend all the same; NULL: there are none */
     size_t (*others_size)(const void *self);
     infl_status (*get_others)(const void *self, double *others);
     /* losses: n */
@@ -109,6 +109,12 @@ static inline size_t infl_objective_others(const infl_objective *objective) {
 static inline infl_status infl_objective_get_others(const infl_objective *objective, double *others) {
     return infl_objective_others(objective) == 0 ? INFL_OK : objective->ops->get_others(objective->source, others);
 }
+
+/*
+ * INFL_E_ARGUMENT where both are of some parameters, as many, and either those or the others differ. (One may be of a
+ * risk of the caller's own in the same parameters, of which nothing more is known.)
+ */
+infl_status infl_objective_check_others(const infl_objective *train, const infl_objective *test, const char *function);
 
 /* Checks "rows, n_rows" of a public function: *n becomes the number of rows, and NULL passes. */
 infl_status infl_objective_check_rows(const infl_objective *objective, const size_t *rows, size_t n_rows, size_t *n,

@@ -19,8 +19,7 @@ typedef struct custom_source {
 static infl_status block_of(const custom_source *source, size_t n, size_t *rows) {
     size_t row = source->calls.n_parameters * sizeof(double);
     if (source->budget > 0 && source->budget < row)
-        return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: this needs at least %zu",
-                         source->budget, row);
+        return infl_refuse_budget(source->budget, row);
     *rows = n < ROWS_AT_ONCE ? n : ROWS_AT_ONCE;
     if (source->budget > 0 && source->budget / row < *rows)
         *rows = source->budget / row;

@@ -64,7 +64,9 @@ static infl_status convert(const void *self, infl_precision to, int threads, voi
     return INFL_OK;
 }
 
-static infl_status clone(const void *self, int threads, void **out) { return convert(self, precision(self), threads, out); }
+static infl_status clone(const void *self, int threads, void **out) {
+    return convert(self, precision(self), threads, out);
+}
 
 static infl_status get_parameters(const void *self, double *theta) {
     return infl_model_get_parameters(((const network_source *)self)->model, theta);

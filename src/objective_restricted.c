@@ -6,9 +6,6 @@
 #include "objective.h"
 #include "objective_sources.h"
 
-/* Bytes of whole vectors of the inner source that are held at once, where one alone is not larger. */
-#define BLOCK_BYTES ((size_t)64 << 20)
-
 typedef struct restricted_source {
     const infl_source_ops *ops;
     void *inner;        /* owned */
@@ -49,6 +46,10 @@ const infl_source_ops *infl_innermost_source(const infl_source_ops *ops, const v
     return ops == &infl_restricted_source ? ((const restricted_source *)source)->ops : ops;
 }
 
+const size_t *infl_restricted_parameters(const infl_source_ops *ops, const void *source) {
+    return ops == &infl_restricted_source ? ((const restricted_source *)source)->parameters : NULL;
+}
+
 /* A copy of the inner source becomes one of this; it is destroyed on failure. */
 static infl_status restrict_copy(const restricted_source *source, void *inner, void **out) {
     infl_status status =
@@ -73,8 +74,6 @@ static infl_precision precision(const void *self) {
 static infl_status convert(const void *self, infl_precision to, int threads, void **out) {
     const restricted_source *source = self;
     void *inner;
-    if (source->ops->convert == NULL)
-        return infl_fail(INFL_E_UNSUPPORTED, "an objective of the caller's own computes in f64; it has no f32");
     INFL_TRY(source->ops->convert(source->inner, to, threads, &inner));
     return restrict_copy(source, inner, out);
 }
@@ -91,12 +90,6 @@ static void scatter(const restricted_source *source, const double *vectors, size
     for (size_t j = 0; j < k; j++)
         for (size_t i = 0; i < source->q; i++)
             whole[j * source->p + source->parameters[i]] = vectors[j * source->q + i];
-}
-
-/* How many of n whole vectors are worked on at once. */
-static size_t block_of(const restricted_source *source, size_t n) {
-    size_t most = BLOCK_BYTES / sizeof(double) / source->p;
-    return most == 0 ? 1 : most < n ? most : n;
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -154,7 +147,7 @@ static infl_status losses(void *self, const size_t *rows, size_t n, double *out)
 
 static infl_status row_gradients(void *self, const size_t *rows, size_t n, double *gradients) {
     restricted_source *source = self;
-    size_t block = block_of(source, n);
+    size_t block = infl_vectors_at_once(source->p, n);
     double *whole;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX(whole, block, source->p);
@@ -170,7 +163,7 @@ static infl_status row_gradients(void *self, const size_t *rows, size_t n, doubl
 
 static infl_status row_squares(void *self, const size_t *rows, size_t n, double *squares) {
     restricted_source *source = self;
-    size_t q = source->q, block = block_of(source, n);
+    size_t q = source->q, block = infl_vectors_at_once(source->p, n);
     double *gradients;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX(gradients, block, q);
@@ -184,9 +177,10 @@ static infl_status row_squares(void *self, const size_t *rows, size_t n, double 
     return status;
 }
 
-static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out) {
+static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
+                                double *out) {
     restricted_source *source = self;
-    size_t block = block_of(source, k);
+    size_t block = infl_vectors_at_once(source->p, k);
     double *whole = NULL, *products = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX_OR_OUT(whole, block, source->p);
@@ -208,7 +202,7 @@ out:
 static infl_status weighted_gradients(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
                                       double *out, double *row_losses) {
     restricted_source *source = self;
-    size_t block = block_of(source, k);
+    size_t block = infl_vectors_at_once(source->p, k);
     double *whole = source->whole;
     infl_status status = INFL_OK;
     if (block > 1)
@@ -241,7 +235,7 @@ static infl_status training_gradient(void *self, const size_t *rows, size_t n, u
 static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
                             size_t k, double *out) {
     restricted_source *source = self;
-    size_t block = block_of(source, k);
+    size_t block = infl_vectors_at_once(source->p, k);
     double *whole = NULL, *images = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX_OR_OUT(whole, block, source->p);
@@ -279,7 +273,7 @@ static infl_status check_kind(const void *self, infl_curvature_kind kind) {
 
 static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
     restricted_source *source = self;
-    size_t block = block_of(source, k), inner = 0;
+    size_t block = infl_vectors_at_once(source->p, k), inner = 0;
     INFL_TRY(source->ops->memory(source->inner, n, block, &inner));
     *bytes = inner + 2 * block * source->p * sizeof(double);
     return INFL_OK;

@@ -8,6 +8,7 @@
 #include "identity.h"
 #include "inverse.h"
 #include "journal.h"
+#include "little_endian.h"
 #include "memory.h"
 #include "objective.h"
 #include "objective_sources.h"
@@ -89,44 +90,36 @@ static size_t record_numbers(const retraining *r, const unit_results *to) {
     return RECORD_NUMBERS + (to->losses == NULL ? 0 : r->t) + (to->parameters == NULL ? 0 : r->p);
 }
 
-static void put_doubles(unsigned char *to, const double *numbers, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        uint64_t bits;
-        memcpy(&bits, numbers + i, sizeof bits);
-        infl_journal_put(to + 8 * i, bits);
-    }
-}
-
 static void get_doubles(double *numbers, const unsigned char *from, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        uint64_t bits = infl_journal_get(from + 8 * i);
+        uint64_t bits = infl_get_number(from + 8 * i, 8);
         memcpy(numbers + i, &bits, sizeof bits);
     }
 }
 
 static void put_record(const retraining *r, uint64_t name, const unit_results *from, unsigned char *record) {
     const infl_train_result *result = from->result;
-    infl_journal_put(record, name);
-    infl_journal_put(record + 8, result->steps);
-    infl_journal_put(record + 16, (uint64_t)result->reason);
-    infl_journal_put(record + 24, result->products);
-    put_doubles(record + 32, &result->value, 1);
-    put_doubles(record + 40, &result->gradient_norm, 1);
-    put_doubles(record + 48, result->reserved, 3);
+    infl_put_number(record, name, 8);
+    infl_put_number(record + 8, result->steps, 8);
+    infl_put_number(record + 16, (uint64_t)result->reason, 8);
+    infl_put_number(record + 24, result->products, 8);
+    infl_put_numbers(record + 32, &result->value, 1, 8);
+    infl_put_numbers(record + 40, &result->gradient_norm, 1, 8);
+    infl_put_numbers(record + 48, result->reserved, 3, 8);
     record += 8 * RECORD_NUMBERS;
     if (from->losses != NULL) {
-        put_doubles(record, from->losses, r->t);
+        infl_put_numbers(record, from->losses, r->t, 8);
         record += 8 * r->t;
     }
     if (from->parameters != NULL)
-        put_doubles(record, from->parameters, r->p);
+        infl_put_numbers(record, from->parameters, r->p, 8);
 }
 
 static void get_record(const retraining *r, const unsigned char *record, const unit_results *to) {
     infl_train_result *result = to->result;
-    result->steps = (size_t)infl_journal_get(record + 8);
-    result->reason = (infl_stop_reason)infl_journal_get(record + 16);
-    result->products = (size_t)infl_journal_get(record + 24);
+    result->steps = (size_t)infl_get_number(record + 8, 8);
+    result->reason = (infl_stop_reason)infl_get_number(record + 16, 8);
+    result->products = (size_t)infl_get_number(record + 24, 8);
     get_doubles(&result->value, record + 32, 1);
     get_doubles(&result->gradient_norm, record + 40, 1);
     get_doubles(result->reserved, record + 48, 3);
@@ -248,7 +241,7 @@ static infl_status run(retraining *r, int threads) {
     return infl_error_raise(&r->error);
 }
 
-/* The losses of the test rows at the optimum, from which the changes are counted; and, for a journal, what the test is. */
+/* The losses of the test rows at the optimum, from which changes are counted; and, for a journal, what the test is. */
 static infl_status measure_base(retraining *r, infl_identity *identity) {
     infl_objective *test;
     INFL_TRY(infl_objective_copy(&test, r->test, NULL, 0, 1));
@@ -334,7 +327,8 @@ static infl_status hash_rounding(infl_hash *hash, infl_objective *train, size_t 
 }
 
 /* Everything that determines the bits of the records, but for which rows they are of. */
-static infl_status hash_configuration(retraining *r, infl_objective *train, const infl_identity *test, infl_hash *hash) {
+static infl_status hash_configuration(const retraining *r, infl_objective *train, const infl_identity *test,
+                                      infl_hash *hash) {
     const infl_retrain_options *o = &r->options;
     infl_identity identity;
     INFL_TRY(infl_objective_identity(train, &identity));
@@ -401,7 +395,7 @@ static infl_status read_records(retraining *r, const unit_index *units) {
         INFL_TRY(infl_journal_read(r->journal, &record, &length));
         if (record == NULL)
             return INFL_OK;
-        uint64_t name = length < 8 ? 0 : infl_journal_get(record);
+        uint64_t name = length < 8 ? 0 : infl_get_number(record, 8);
         if (!(name == CONTROL && r->options.subtract_control) && name >= r->train->n_rows)
             return infl_journal_refuse(r->journal, "a record of row %llu; there are rows 0 to %zu",
                                        (unsigned long long)name, r->train->n_rows - 1);
@@ -491,6 +485,12 @@ static void write_counts(const retraining *r, infl_retrain_output *output) {
         output->resumed = r->resumed;
     if (output->size >= offsetof(infl_retrain_output, dropped) + sizeof output->dropped)
         output->dropped = r->journal == NULL ? 0 : infl_journal_dropped(r->journal);
+    if (output->size < offsetof(infl_retrain_output, unconverged) + sizeof output->unconverged)
+        return;
+    int polished = r->options.polish != NULL;
+    output->unconverged = polished && r->options.subtract_control && r->control_result.reason != INFL_STOP_GRADIENT;
+    for (size_t i = 0; polished && i < r->m; i++)
+        output->unconverged += r->results[i].reason != INFL_STOP_GRADIENT;
 }
 
 static infl_status read_options(retraining *r, const infl_retrain_options *given, const char *function) {
@@ -551,6 +551,7 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
         if (infl_objective_state(test) != r.n_state)
             return infl_fail(INFL_E_ARGUMENT, "%s: the state of test's model has %zu numbers, but train's has %zu",
                              __func__, infl_objective_state(test), r.n_state);
+        INFL_TRY(infl_objective_check_others(train, test, __func__));
     }
     INFL_TRY(check_output(&r, &out, __func__));
     if (one_caller_only(train) || (test != NULL && one_caller_only(test)))

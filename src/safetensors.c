@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "little_endian.h"
 #include "memory.h"
 
 /* Longer headers are refused, as other readers do. */
@@ -42,10 +43,8 @@ struct infl_safetensors {
 static size_t size_of(infl_number_type type) { return number_types[type].size; } /* not of OTHER */
 
 static infl_status fail_io(const char *path, const char *what, int error) {
-    char reason[128];
-    if (strerror_r(error, reason, sizeof reason) != 0)
-        snprintf(reason, sizeof reason, "error %d", error);
-    return infl_fail(INFL_E_IO, "%s: %s (%s)", what, reason, path);
+    char reason[INFL_ERRNO_BYTES];
+    return infl_fail(INFL_E_IO, "%s: %s (%s)", what, infl_errno_text(error, reason), path);
 }
 
 static infl_status no_memory(const char *path) {
@@ -64,18 +63,6 @@ static infl_status wrong(const infl_safetensors *file, const char *tensor, const
     if (tensor == NULL)
         return infl_fail(INFL_E_FORMAT, "%s (%s)", what, file->path);
     return infl_fail(INFL_E_FORMAT, "tensor \"%.80s\": %s (%s)", tensor, what, file->path);
-}
-
-static uint64_t get(const unsigned char *from, size_t size) {
-    uint64_t number = 0;
-    for (size_t i = 0; i < size; i++)
-        number |= (uint64_t)from[i] << 8 * i;
-    return number;
-}
-
-static void put(unsigned char *to, uint64_t number, size_t size) {
-    for (size_t i = 0; i < size; i++)
-        to[i] = (unsigned char)(number >> 8 * i);
 }
 
 /* The next n bytes. */
@@ -108,18 +95,20 @@ static infl_status read_header(infl_safetensors *file) {
     size_t size = 0;
     INFL_TRY(open_stream(file, &size));
     if (size < sizeof length_bytes)
-        return wrong(file, NULL, "the file has %zu bytes; expected 8 with the length of a header, and the header", size);
+        return wrong(file, NULL, "the file has %zu bytes; expected 8 with the length of a header, and the header",
+                     size);
     INFL_TRY(read_bytes(file, length_bytes, sizeof length_bytes));
-    uint64_t stated = get(length_bytes, 8);
+    uint64_t stated = infl_get_number(length_bytes, 8);
     if (stated > size - 8 || stated > LONGEST_HEADER)
-        return wrong(file, NULL, "byte 0: the header's length is %llu; the file has %zu bytes after it, and a header at "
-                     "most %zu", (unsigned long long)stated, size - 8, LONGEST_HEADER);
+        return wrong(file, NULL, "byte 0: the header's length is %llu; the file has %zu bytes after it, and a header "
+                     "at most %zu", (unsigned long long)stated, size - 8, LONGEST_HEADER);
     size_t length = (size_t)stated;
     char *text;
     INFL_ALLOCATE(text, length + 1);
     infl_status status = read_bytes(file, text, length);
     if (status == INFL_OK && text[0] != '{')
-        status = wrong(file, NULL, "byte 8: the header does not begin with {, but with byte %u", (unsigned char)text[0]);
+        status = wrong(file, NULL, "byte 8: the header does not begin with {, but with byte %u",
+                       (unsigned char)text[0]);
     if (status == INFL_OK) {
         json_error_t error;
         file->header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
@@ -153,7 +142,8 @@ static int read_size(const json_t *value, size_t *size) {
     return 1;
 }
 
-static infl_status read_type(const infl_safetensors *file, const json_t *entry, infl_file_tensor *tensor, size_t *size) {
+static infl_status read_type(const infl_safetensors *file, const json_t *entry, infl_file_tensor *tensor,
+                             size_t *size) {
     const char *stated = json_string_value(json_object_get(entry, "dtype"));
     if (stated == NULL)
         return wrong(file, tensor->name, "it has no dtype; expected a string");
@@ -223,8 +213,8 @@ static infl_status check_places(const infl_safetensors *file) {
     for (size_t i = 0; i < file->n_tensors; i++) {
         const infl_file_tensor *tensor = &file->tensors[i];
         if (tensor->begin != at)
-            return wrong(file, tensor->name, "it begins at byte %zu of the data; expected at %zu, where the tensors before "
-                         "end", tensor->begin, at);
+            return wrong(file, tensor->name, "it begins at byte %zu of the data; expected at %zu, where the tensors "
+                         "before end", tensor->begin, at);
         at = tensor->end;
     }
     if (at != file->n_bytes)
@@ -293,7 +283,7 @@ const infl_file_tensor *infl_safetensors_find(const infl_safetensors *file, cons
 
 static void decode(infl_number_type type, const unsigned char *bytes, size_t n, double *out) {
     for (size_t i = 0; i < n; i++) {
-        uint64_t bits = get(bytes + i * size_of(type), size_of(type));
+        uint64_t bits = infl_get_number(bytes + i * size_of(type), size_of(type));
         uint32_t low = (uint32_t)bits;
         int64_t whole;
         float single;
@@ -333,24 +323,6 @@ infl_status infl_safetensors_read(infl_safetensors *file, const infl_file_tensor
     }
     infl_release(block);
     return status;
-}
-
-static void encode(infl_number_type type, const void *numbers, size_t first, size_t n, unsigned char *bytes) {
-    size_t size = size_of(type);
-    for (size_t i = 0; i < n; i++) {
-        const unsigned char *number = (const unsigned char *)numbers + (first + i) * size;
-        uint64_t bits;
-        uint32_t low;
-        if (size == 8) {
-            memcpy(&bits, number, sizeof bits);
-        } else if (size == 4) {
-            memcpy(&low, number, sizeof low);
-            bits = low;
-        } else {
-            bits = *number;
-        }
-        put(bytes + i * size, bits, size);
-    }
 }
 
 static size_t length_of(const infl_file_array *array) {
@@ -415,7 +387,7 @@ static int write_bytes(int descriptor, const void *bytes, size_t n) {
 
 static int write_all(int descriptor, const char *header, size_t length, const infl_file_array *arrays, size_t n_arrays,
                      unsigned char *block) {
-    put(block, length, 8);
+    infl_put_number(block, length, 8);
     int error = write_bytes(descriptor, block, 8);
     if (error == 0)
         error = write_bytes(descriptor, header, length);
@@ -423,7 +395,7 @@ static int write_all(int descriptor, const char *header, size_t length, const in
         size_t size = size_of(arrays[i].type), numbers = BLOCK / size, count = length_of(&arrays[i]);
         for (size_t first = 0; first < count && error == 0; first += numbers) {
             size_t n = count - first < numbers ? count - first : numbers;
-            encode(arrays[i].type, arrays[i].numbers, first, n, block);
+            infl_put_numbers(block, (const char *)arrays[i].numbers + first * size, n, size);
             error = write_bytes(descriptor, block, n * size);
         }
     }

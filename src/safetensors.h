@@ -9,7 +9,7 @@
 
 enum { INFL_TENSOR_DIMS = 8 };
 
-/* Types of numbers. Those of which there is no more than the size are known, so that a file may have them. */
+/* Types of numbers. Of OTHER only the size is known, so that a file may have tensors that are not read. */
 typedef enum infl_number_type {
     INFL_NUMBER_F64,
     INFL_NUMBER_F32,
@@ -31,8 +31,9 @@ typedef struct infl_file_tensor {
 typedef struct infl_safetensors infl_safetensors;
 
 /*
- * Opens a file, which nobody has to trust: all but the tensors' bytes is read and checked, down to that the tensors fill
- * the file without gaps. INFL_E_IO; INFL_E_FORMAT: which is wrong, and how; INFL_E_UNSUPPORTED: more dimensions than above.
+ * Opens a file, which nobody has to trust: all but the tensors' bytes is read and checked, also that the tensors fill
+ * the file without gaps. INFL_E_IO; INFL_E_FORMAT: what is wrong, and how; INFL_E_UNSUPPORTED: more dimensions than
+ * above.
  */
 infl_status infl_safetensors_open(infl_safetensors **out, const char *path);
 void infl_safetensors_close(infl_safetensors *file); /* NULL is fine */
@@ -45,7 +46,8 @@ size_t infl_safetensors_count(const infl_safetensors *file);
 const infl_file_tensor *infl_safetensors_tensor(const infl_safetensors *file, size_t index);
 const infl_file_tensor *infl_safetensors_find(const infl_safetensors *file, const char *name); /* NULL: there is none */
 
-/* Its numbers; those of I64 beyond 2^53 are rounded. INFL_E_UNSUPPORTED: of another type. Out is scratch until success. */
+/* Its numbers; those of I64 beyond 2^53 are rounded. INFL_E_UNSUPPORTED: they are of INFL_NUMBER_OTHER. Out is scratch
+ * until success. */
 infl_status infl_safetensors_read(infl_safetensors *file, const infl_file_tensor *tensor, double *out);
 
 /* A string and a tensor of a file to be written. */

@@ -85,7 +85,8 @@ static void append_size(string_list *list, const char *key, size_t value) {
 static void append_double(string_list *list, const char *key, double value) {
     int exponent;
     double fraction = frexp(value, &exponent);
-    snprintf(append(list, key), TEXT, "0x%" PRIx64 "p%d", (uint64_t)ldexp(fraction, 53), value == 0 ? 0 : exponent - 53);
+    snprintf(append(list, key), TEXT, "0x%" PRIx64 "p%d", (uint64_t)ldexp(fraction, 53),
+             value == 0 ? 0 : exponent - 53);
 }
 
 static void append_hash(string_list *list, const char *key, const uint64_t hash[2]) {
@@ -143,11 +144,12 @@ static const char *text_of(const infl_safetensors *file, const char *key) {
     return found == NULL ? "" : found;
 }
 
-static infl_status read_name(const infl_safetensors *file, const char *key, const char *const *names, int n, int *index) {
+static infl_status read_name(const infl_safetensors *file, const char *key, const char *const *names, int n,
+                             int *index) {
     for (*index = 0; *index < n; ++*index)
         if (strcmp(text_of(file, key), names[*index]) == 0)
             return INFL_OK;
-    return bad_string(file, key, "another word");
+    return bad_string(file, key, "a word that this version of the library knows");
 }
 
 static infl_status read_size(const infl_safetensors *file, const char *key, size_t *out) {
@@ -170,7 +172,8 @@ static infl_status read_double(const infl_safetensors *file, const char *key, do
         return bad_string(file, key, expected);
     const char *power = end + 1;
     long exponent = strtol(power, &end, 10);
-    if (end == power || *end != '\0' || exponent < -1200 || exponent > 1200 || isinf(ldexp((double)digits, (int)exponent)))
+    if (end == power || *end != '\0' || exponent < -1200 || exponent > 1200 ||
+        isinf(ldexp((double)digits, (int)exponent)))
         return bad_string(file, key, expected);
     *out = ldexp((double)digits, (int)exponent);
     return INFL_OK;
@@ -238,8 +241,8 @@ infl_status infl_saved_check(const infl_safetensors *file, const infl_saved *sav
         return infl_fail(INFL_E_ARGUMENT, "the file is of a curvature of kind %s, the one given of kind %s (%s)",
                          kinds[saved->kind], kinds[expected->kind], path);
     if (saved->p != expected->p)
-        return infl_fail(INFL_E_ARGUMENT, "the file is of %zu parameters; there are %zu here (%s)", saved->p, expected->p,
-                         path);
+        return infl_fail(INFL_E_ARGUMENT, "the file is of %zu parameters; there are %zu here (%s)", saved->p,
+                         expected->p, path);
     if (saved->n != expected->n)
         return infl_fail(INFL_E_ARGUMENT, "the file is of other data: %zu rows; there are %zu here (%s)", saved->n,
                          expected->n, path);

@@ -26,7 +26,7 @@ typedef struct infl_saved {
 /* The arrays, in f64 and named by the content: "matrix" (p×p); "factor" (p×p); "values" (p) and "vectors" (p×p). */
 infl_status infl_saved_write(const char *path, const infl_saved *saved, const double *const *arrays);
 
-/* Opens and reads all but the arrays. INFL_E_FORMAT: it is no such file, is damaged, or of an unknown format version. */
+/* Opens and reads all but the arrays. INFL_E_FORMAT: it is no such file, damaged, or of an unknown format version. */
 infl_status infl_saved_open(infl_safetensors **file, infl_saved *saved, const char *path);
 /* INFL_E_ARGUMENT unless n, p and the identity, the kind and (content other than CURVATURE) the damping are these. */
 infl_status infl_saved_check(const infl_safetensors *file, const infl_saved *saved, const infl_saved *expected);

@@ -8,7 +8,7 @@
 #include "suites.inc"
 #undef SUITE
 
-/* How this program was called; and what it does when called as "run_tests --retrain PATH THREADS OUTPUT", to be killed. */
+/* How this program was called; and what it does as "run_tests --retrain PATH THREADS OUTPUT", to be killed. */
 extern const char *test_program;
 int retrain_with_journal(const char *path, int threads, const char *output);
 

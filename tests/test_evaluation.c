@@ -232,7 +232,8 @@ static int record_losses(void *context, const double *theta, const size_t *rows,
 }
 
 /* One step of SGD with momentum 0.5 on the mean over these rows, and the decay. */
-static void descend(const linear_problem *l, const size_t *rows, size_t n, double rate, double *velocity, double *theta) {
+static void descend(const linear_problem *l, const size_t *rows, size_t n, double rate, double *velocity,
+                    double *theta) {
     double gradient[4];
     for (size_t j = 0; j < 4; j++)
         gradient[j] = l->mask[j] ? l->decay * theta[j] : 0.0;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "reference.h"
 #include "suites.h"
@@ -146,8 +147,8 @@ START_TEST(test_bits) {
                 options.threads = threads < 6 ? threads : 2;
                 options.memory_budget = threads < 6 ? 0 : least;
                 assert_ok(infl_objective_create(&objective, c.model, &loss, c.dataset, &options));
-                infl_status status =
-                    infl_objective_dense(objective, (infl_curvature_kind)kind, NULL, threads == 1 ? first : again, NULL);
+                infl_status status = infl_objective_dense(objective, (infl_curvature_kind)kind, NULL,
+                                                          threads == 1 ? first : again, NULL);
                 if (threads == 6 && least == 1) { /* the sentence tells what would do; that much then does */
                     const char *told = strstr(infl_last_error(), "at least ");
                     ck_assert_int_eq(status, INFL_E_BUDGET);
@@ -222,11 +223,13 @@ END_TEST
 
 typedef struct listener {
     size_t calls, last, total, cancel_at;
-    int wrong;
+    int wrong, slow;
 } listener;
 
 static int listen(void *context, const char *stage, size_t done, size_t total) {
     listener *l = context;
+    if (l->slow) /* then threads queue up to report */
+        nanosleep(&(struct timespec){0, 20000}, NULL);
     l->wrong |= strcmp(stage, "dense") != 0 || done > total || (l->calls > 0 && done < l->last);
     l->last = done;
     l->total = total;
@@ -263,6 +266,17 @@ START_TEST(test_progress) {
     ck_assert(all.calls >= calls);
     ck_assert_uint_eq(all.last, p);
     ck_assert_uint_eq(all.total, p);
+
+    infl_objective_options threads = INFL_OBJECTIVE_OPTIONS_INIT;
+    infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
+    infl_objective *objective;
+    listener slow = {.slow = 1};
+    threads.threads = 4;
+    options.progress_context = &slow;
+    assert_ok(infl_objective_create(&objective, c.model, &loss, c.dataset, &threads));
+    assert_ok(infl_objective_dense(objective, kind, &options, matrix, NULL));
+    ck_assert(!slow.wrong);
+    infl_objective_destroy(objective);
     free(matrix);
     destroy_case(&c);
 }

@@ -119,7 +119,7 @@ static void small_destroy(small *s) {
 static infl_status small_retrain(small *s, const size_t *rows, size_t m) {
     fill_sentinel(s->changes, 4 * SMALL_D);
     fill_sentinel(s->losses, SMALL_T * 4);
-    s->output.resumed = s->output.dropped = 77;
+    s->output.resumed = s->output.dropped = s->output.unconverged = 77;
     return infl_retrain_without(s->objective, rows, m, s->objective, small_tests, SMALL_T, &s->options, &s->output);
 }
 static infl_status small_run(small *s) { return small_retrain(s, small_rows, SMALL_M); }
@@ -145,7 +145,38 @@ static void assert_small_fails(infl_status expected, small *s) {
     ck_assert(all_sentinel(s->changes, 4 * SMALL_D) && all_sentinel(s->losses, SMALL_T * 4));
     ck_assert_uint_eq(s->output.resumed, 77);
     ck_assert_uint_eq(s->output.dropped, 77);
+    ck_assert_uint_eq(s->output.unconverged, 77);
 }
+
+/* Retrainings that were polished and did not come to rest are counted, the control run as well, from the journal too. */
+START_TEST(what_is_not_at_rest_is_counted) {
+    static const size_t most[] = {1, 200}, expected[] = {3, 0};
+    temporary_file file = scratch();
+    small *s = small_create(NULL);
+    infl_polish_options polish = INFL_POLISH_OPTIONS_INIT;
+    assert_ok(small_run(s));
+    ck_assert_uint_eq(s->output.unconverged, 0); /* nothing was polished */
+    s->options.polish = &polish;
+    s->options.journal = file.path;
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_int_eq(remove(file.path), 0);
+        polish.max_iterations = most[i];
+        for (size_t resumed = 0; resumed < 6; resumed += 3) {
+            assert_ok(small_run(s));
+            ck_assert_uint_eq(s->output.resumed, resumed);
+            ck_assert_uint_eq(s->output.unconverged, expected[i]);
+        }
+    }
+    s->options.subtract_control = 0;
+    s->options.journal = NULL;
+    s->output.control_result = NULL;
+    polish.max_iterations = 1;
+    assert_ok(small_run(s));
+    ck_assert_uint_eq(s->output.unconverged, 2);
+    small_destroy(s);
+    remove(file.path);
+}
+END_TEST
 
 /* Without a journal, with a new one, and with all that is in it. */
 START_TEST(a_journal_changes_no_bit) {
@@ -171,6 +202,7 @@ START_TEST(a_journal_changes_no_bit) {
     assert_ok(small_run(kept));
     ck_assert_uint_eq(kept->output.resumed, 77);
     ck_assert_uint_eq(kept->output.dropped, 77);
+    ck_assert_uint_eq(kept->output.unconverged, 77);
     ck_assert_int_eq(next_descriptor(), next);
     small_destroy(plain);
     small_destroy(kept);
@@ -178,7 +210,7 @@ START_TEST(a_journal_changes_no_bit) {
 }
 END_TEST
 
-/* What a kill or a loss of power leaves: any beginning of the file, or one with zeros where the rest had not arrived. */
+/* What a kill or a loss of power leaves: any beginning of the file, or one with zeros where the rest never arrived. */
 START_TEST(every_beginning_is_resumed) {
     temporary_file file = scratch();
     small *plain = small_create(NULL), *kept = small_create(file.path);
@@ -252,7 +284,8 @@ END_TEST
 
 /* Files that are something else, short or long, are left as they are. */
 START_TEST(other_files_are_refused) {
-    static const char *const others[] = {"a", "infl-jnk", "infl-jnl\2\0\0\0\0\0\0\0", "sepal,petal,species\n1.0,2.0,a\n",
+    static const char *const others[] = {"a", "infl-jnk", "infl-jnl\2\0\0\0\0\0\0\0",
+                                         "sepal,petal,species\n1.0,2.0,a\n",
                                          "infl-jnl\1\0\0\0\0\0\0\0 and something that is longer than a head has bytes"};
     static const size_t lengths[] = {1, 8, 16, 30, 68};
     temporary_file file = scratch();
@@ -530,7 +563,8 @@ START_TEST(damage_before_a_long_record) {
     for (int torn = 0; torn < 2; torn++) {
         remove(file.path);
         assert_ok(infl_journal_open(&journal, "test", file.path, configuration));
-        assert_ok(infl_journal_append(journal, bytes, 65536 - RECORD_HEAD - 10)); /* the next head lies across a piece */
+        /* the next head lies across a piece */
+        assert_ok(infl_journal_append(journal, bytes, 65536 - RECORD_HEAD - 10));
         assert_ok(infl_journal_append(journal, bytes, 200000));
         infl_journal_close(journal);
         int descriptor = open(file.path, O_RDWR);
@@ -778,7 +812,8 @@ START_TEST(another_configuration_is_refused) {
         infl_status status = name == NULL ? INFL_E_ARGUMENT : study_run(s, o);
         ck_assert_msg(status == INFL_E_ARGUMENT, "%s: %s", name, infl_last_error());
         if (name != NULL) {
-            ck_assert_msg(strstr(infl_last_error(), "another configuration") != NULL, "%s: %s", name, infl_last_error());
+            ck_assert_msg(strstr(infl_last_error(), "another configuration") != NULL, "%s: %s", name,
+                          infl_last_error());
             assert_says("infl_retrain_without: ");
             assert_says(s->options.journal);
         }
@@ -895,7 +930,8 @@ static int ended_before_kill(pid_t process, const char *path, double seconds, in
         pid_t ended = waitpid(process, &status, WNOHANG);
         ck_assert_int_ge(ended, 0);
         if (ended == process) {
-            ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the retraining process ended with %x", status);
+            ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the retraining process ended with %x",
+                          status);
             return 1;
         }
         if (size_of(path) > size) {
@@ -961,6 +997,7 @@ END_TEST
 
 Suite *journal_suite(void) {
     Suite *suite = suite_create("journal");
+    add_case(suite, "journal/unconverged", what_is_not_at_rest_is_counted, 1);
     add_case(suite, "journal/bits", a_journal_changes_no_bit, 1);
     add_case(suite, "journal/beginnings", every_beginning_is_resumed, 1);
     add_case(suite, "journal/flipped", a_flipped_bit_is_found, 1);

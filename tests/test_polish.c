@@ -78,8 +78,8 @@ static infl_inverse *inverse_of(infl_curvature *curvature, infl_inverse_method m
 /*
  * A row's Hessian has rank one, so that M⁻¹ times the Hessian without it has one eigenvalue of its own, which takes an
  * iteration, and all others within a factor κ, where each one leaves (√κ − 1)/(√κ + 1) of the residual. A step asks for
- * 1e-3 at most. Ridge: κ = n/(n−1), one more is enough. Logistic regression: while the Hessian changes by less than half
- * on the way, three more are.
+ * 1e-3 at most. Ridge: κ = n/(n−1), one more is enough. Logistic regression: while the Hessian changes by less than
+ * half on the way, three more are.
  */
 START_TEST(an_inverse_serves_all_removals) {
     linear_problem l = scaled_problem(_i % 2);
@@ -105,8 +105,8 @@ START_TEST(an_inverse_serves_all_removals) {
             ck_assert_int_eq(result.reason, INFL_STOP_GRADIENT);
             ck_assert_uint_eq(result.products, count.products);
             if (with)
-                ck_assert_msg(result.products <= (_i % 2 ? 4 : 2) * result.steps, "%zu products in %zu steps", result.products,
-                              result.steps);
+                ck_assert_msg(result.products <= (_i % 2 ? 4 : 2) * result.steps, "%zu products in %zu steps",
+                              result.products, result.steps);
             *(with ? &products : &plain_products) += result.products;
             assert_ok(infl_objective_get_parameters(without, with ? found : plain));
             infl_objective_destroy(without);
@@ -201,8 +201,8 @@ static void solve_upper(const double *l, double *x) {
 /*
  * Preconditioned steps for R(θ) are plain steps for R(L⁻ᵀφ), M = LLᵀ, as long as the radii are the same. They begin the
  * same at 0 where Mb = b, for the first direction is b, and each is doubled while the model, exact here, is cut off at
- * the edge. The minimum lies far outside and the directions of least curvature have little gradient, so that a step takes
- * several iterations to get there.
+ * the edge. The minimum lies far outside and the directions of least curvature have little gradient, so that a step
+ * takes several iterations to get there.
  */
 START_TEST(the_region_is_of_the_preconditioners_norm) {
     int indefinite = _i;
@@ -213,7 +213,10 @@ START_TEST(the_region_is_of_the_preconditioners_norm) {
     q.b[0] = 100.0;
     for (size_t i = 0; i < Q; i++)
         for (size_t j = 0; j <= i; j++)
-            l[i * Q + j] = i == 0 ? 1.0 : j == 0 ? 0.0 : i == j ? 0.5 + linear_uniform(&seed) : 0.4 * linear_normal(&seed);
+            l[i * Q + j] = i == 0   ? 1.0
+                           : j == 0 ? 0.0
+                           : i == j ? 0.5 + linear_uniform(&seed)
+                                    : 0.4 * linear_normal(&seed);
     /* A: eigenvalues over some orders of magnitude, all coupled to b; or the least of them below 0 */
     double g[Q * Q];
     for (size_t i = 0; i < Q * Q; i++)
@@ -282,8 +285,8 @@ static infl_objective *iris_objective(infl_model **model, uint64_t seed, int thr
 
 /*
  * A multiple of the identity changes nothing: neither the first region, nor the edge, nor what follows a refused step;
- * 16 is a power of two, so that only the lengths by recurrence are rounded otherwise, and 12 steps do not enlarge that by
- * more than 1e6.
+ * 16 is a power of two, so that only the lengths by recurrence are rounded otherwise, and 12 steps do not enlarge that
+ * by more than 1e6.
  */
 START_TEST(a_multiple_of_the_identity_changes_nothing) {
     double identity[IRIS_PARAMETERS * IRIS_PARAMETERS] = {0}, start[IRIS_PARAMETERS], plain[IRIS_PARAMETERS],
@@ -322,8 +325,8 @@ START_TEST(a_multiple_of_the_identity_changes_nothing) {
 END_TEST
 
 /*
- * From a random start, where the Hessian is indefinite: with |H| of there as the preconditioner, and with a diagonal that
- * knows nothing of the problem. The trust region leads to a minimum in any case.
+ * From a random start, where the Hessian is indefinite: with |H| of there as the preconditioner, and with a diagonal
+ * that knows nothing of the problem. The trust region leads to a minimum in any case.
  */
 START_TEST(a_poor_preconditioner_still_converges) {
     for (uint64_t seed = 1; seed <= 4; seed++) {
@@ -345,8 +348,8 @@ START_TEST(a_poor_preconditioner_still_converges) {
         o.preconditioner = inverse;
         infl_train_result result;
         assert_ok(infl_polish(objective, &o, &result));
-        ck_assert_msg(result.reason == INFL_STOP_GRADIENT, "seed %d: %g after %zu steps", (int)seed, result.gradient_norm,
-                      result.steps);
+        ck_assert_msg(result.reason == INFL_STOP_GRADIENT, "seed %d: %g after %zu steps", (int)seed,
+                      result.gradient_norm, result.steps);
         ck_assert_double_lt(result.value, 0.5 * before);
         infl_curvature *there;
         assert_ok(infl_curvature_create(&there, objective, INFL_HESSIAN, 0.0));

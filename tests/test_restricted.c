@@ -223,7 +223,7 @@ START_TEST(so_is_that_of_a_risk_of_the_callers_own) {
 }
 END_TEST
 
-/* More numbers than are held at once: 64 MiB are 13 whole vectors of this network. */
+/* More numbers than are held at once: an array of 32 MiB has 6 whole vectors of this network. */
 START_TEST(blocks_change_nothing) {
     enum { INPUTS = 600, UNITS = 1000, ROWS = 30, VECTORS = 15 };
     double *features = calloc(ROWS * INPUTS, sizeof *features);
@@ -249,13 +249,14 @@ START_TEST(blocks_change_nothing) {
     infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
     assert_ok(infl_objective_create(&full, model, &loss, dataset, NULL));
     size_t p = infl_model_parameters(model), parameters[5] = {7, p / 2, p - 3004, p - 2, p - 1};
-    ck_assert_uint_lt(((size_t)64 << 20) / sizeof(double) / p, VECTORS);
+    ck_assert_uint_lt(((size_t)32 << 20) / sizeof(double) / p, VECTORS);
     infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
     options.parameters = parameters;
     options.n_parameters = 5;
     assert_ok(infl_objective_create(&part, model, &loss, dataset, &options));
     double gradients[ROWS * 5], norms[ROWS], vectors[VECTORS * 5], products[ROWS * VECTORS], images[VECTORS * 5],
-        weights[VECTORS * ROWS], sums[VECTORS * 5], *whole = malloc(p * sizeof *whole), *image = malloc(p * sizeof *image);
+        weights[VECTORS * ROWS], sums[VECTORS * 5];
+    double *whole = malloc(p * sizeof *whole), *image = malloc(p * sizeof *image);
     ck_assert(whole != NULL && image != NULL);
     for (size_t i = 0; i < VECTORS * 5; i++)
         vectors[i] = linear_normal(&seed);
@@ -294,6 +295,70 @@ START_TEST(blocks_change_nothing) {
     infl_objective_destroy(full);
     infl_model_destroy(model);
     infl_dataset_destroy(dataset);
+}
+END_TEST
+
+/* A risk ½‖θ‖² of very many parameters, of which few are asked for: how many whole vectors it gets at once. */
+enum { WIDE = 600000, FEW = 40 };
+
+static int wide_losses(void *context, const double *theta, const size_t *rows, size_t n, double *losses) {
+    (void)context, (void)rows;
+    for (size_t i = 0; i < n; i++)
+        losses[i] = 0.5 * linear_dot(theta, theta, WIDE);
+    return 0;
+}
+
+static int wide_gradients(void *context, const double *theta, const size_t *rows, size_t n, double *out) {
+    (void)context, (void)rows;
+    for (size_t i = 0; i < n; i++)
+        memcpy(out + i * WIDE, theta, WIDE * sizeof *out);
+    return 0;
+}
+
+static int wide_products(void *context, const double *theta, const size_t *rows, size_t n, const double *vectors,
+                         size_t k, double *out) {
+    size_t *most = context;
+    (void)theta, (void)rows, (void)n;
+    *most = k > *most ? k : *most;
+    memcpy(out, vectors, k * WIDE * sizeof *out);
+    return 0;
+}
+
+START_TEST(whole_vectors_are_bounded) {
+    size_t most = 0, parameters[FEW];
+    infl_custom_objective custom = INFL_CUSTOM_OBJECTIVE_INIT;
+    infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
+    infl_objective *objective;
+    double *theta = calloc(WIDE, sizeof *theta), *matrix = calloc(FEW * FEW, sizeof *matrix);
+    double *vectors = calloc(FEW * FEW, sizeof *vectors);
+    ck_assert(theta != NULL && matrix != NULL && vectors != NULL);
+    for (size_t i = 0; i < FEW; i++)
+        parameters[i] = 1 + i * (WIDE / FEW);
+    custom.n_rows = 1;
+    custom.n_parameters = WIDE;
+    custom.context = &most;
+    custom.losses = wide_losses;
+    custom.row_gradients = wide_gradients;
+    custom.hessian_products = wide_products;
+    options.parameters = parameters;
+    options.n_parameters = FEW;
+    options.threads = 1;
+    assert_ok(infl_objective_create_custom(&objective, &custom, theta, &options));
+    assert_ok(infl_objective_dense(objective, INFL_HESSIAN, NULL, matrix, NULL));
+    for (size_t i = 0; i < FEW; i++)
+        for (size_t j = 0; j < FEW; j++)
+            ck_assert_double_eq(matrix[i * FEW + j], i == j ? 1.0 : 0.0);
+    /* arguments and results together, as the header says */
+    ck_assert_uint_gt(most, 1);
+    ck_assert_uint_le(most * WIDE * 2 * sizeof(double), (size_t)64 << 20);
+    most = 0;
+    assert_ok(infl_objective_product(objective, INFL_HESSIAN, matrix, FEW, vectors));
+    assert_same_bits(vectors, matrix, FEW * FEW, "products");
+    ck_assert_uint_le(most * WIDE * 2 * sizeof(double), (size_t)64 << 20);
+    free(theta);
+    free(matrix);
+    free(vectors);
+    infl_objective_destroy(objective);
 }
 END_TEST
 
@@ -573,6 +638,57 @@ START_TEST(identities_differ) {
 }
 END_TEST
 
+/* A test objective is of the train objective's parameters, and the parameters beside these are the same. */
+START_TEST(a_test_set_has_the_same_others) {
+    problem *q = graph_problem(0, INFL_F64, 20);
+    size_t p = q->p, parameters[2] = {0, p - 1}, others[2] = {1, p - 1}, row = 3;
+    double *theta = problem_room(q, p), *moved = problem_room(q, p), scores[20], changes[20];
+    assert_ok(infl_model_get_parameters(q->model, theta));
+    theta[1] = theta[0]; /* so that θ of both choices is the same */
+    assert_ok(infl_model_set_parameters(q->model, theta));
+    memcpy(moved, theta, p * sizeof *moved);
+    moved[p - 2] += 0.5;
+    infl_model *clone;
+    assert_ok(infl_model_clone(&clone, q->model));
+    assert_ok(infl_model_set_parameters(clone, moved));
+    infl_objective *part = restricted_objective(q, parameters, 2, 1), *tests[3];
+    infl_model *model = q->model;
+    tests[0] = restricted_objective(q, parameters, 2, 1);
+    tests[1] = restricted_objective(q, others, 2, 1);
+    q->model = clone;
+    tests[2] = restricted_objective(q, parameters, 2, 1);
+    q->model = model;
+    infl_curvature *curvature;
+    infl_inverse *inverse;
+    infl_influence *influence;
+    assert_ok(infl_curvature_create(&curvature, part, INFL_GAUSS_NEWTON, 0.1));
+    assert_ok(infl_inverse_create(&inverse, curvature, NULL));
+    assert_ok(infl_influence_create(&influence, part, inverse, NULL));
+    for (size_t i = 0; i < 3; i++) {
+        infl_retrain_options r = INFL_RETRAIN_OPTIONS_INIT;
+        infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
+        infl_status expected = i == 0 ? INFL_OK : INFL_E_ARGUMENT, status;
+        out.loss_changes = changes;
+        fill_sentinel(scores, 20);
+        fill_sentinel(changes, 20);
+        status = infl_influence_scores(influence, tests[i], NULL, 0, &row, 1, scores, NULL);
+        ck_assert_msg(status == expected, "test %zu: %s", i, infl_status_name(status));
+        ck_assert(i != 1 || strstr(infl_last_error(), "parameters[0] is 1, and 0 of train") != NULL);
+        ck_assert(i != 2 || strstr(infl_last_error(), "parameters that the objectives are not of") != NULL);
+        status = infl_retrain_without(part, &row, 1, tests[i], NULL, 0, &r, &out);
+        ck_assert_msg(status == expected, "test %zu: %s", i, infl_status_name(status));
+        ck_assert((scores[0] == SENTINEL) == (i > 0) && (changes[0] == SENTINEL) == (i > 0));
+        infl_objective_destroy(tests[i]);
+    }
+    infl_influence_destroy(influence);
+    infl_inverse_destroy(inverse);
+    infl_curvature_destroy(curvature);
+    infl_objective_destroy(part);
+    infl_model_destroy(clone);
+    problem_destroy(q);
+}
+END_TEST
+
 START_TEST(arguments) {
     problem *q = graph_problem(0, INFL_F64, 20);
     size_t p = q->p, far[2] = {1, p}, falling[3] = {2, 5, 4}, twice[3] = {0, 6, 6}, fine[2] = {0, p - 1};
@@ -665,10 +781,12 @@ Suite *restricted_suite(void) {
     add_case(suite, "restricted/quantities", every_quantity_is_the_gathered_one, 6);
     add_case(suite, "restricted/custom", so_is_that_of_a_risk_of_the_callers_own, 1);
     add_case(suite, "restricted/blocks", blocks_change_nothing, 1);
+    add_case(suite, "restricted/memory", whole_vectors_are_bounded, 1);
     add_case(suite, "restricted/training", training_leaves_the_others, 6);
     add_case(suite, "restricted/influence", influence_of_the_last_layer, 1);
     add_case(suite, "restricted/one-caller", one_caller_stays_one, 1);
     add_case(suite, "restricted/identity", identities_differ, 1);
+    add_case(suite, "restricted/others", a_test_set_has_the_same_others, 1);
     add_case(suite, "restricted/arguments", arguments, 1);
     return suite;
 }

@@ -211,7 +211,8 @@ START_TEST(test_malformed) {
         temporary_file file = with_header(malformed[i].header, 8);
         infl_status status = infl_safetensors_open(&open, file.path);
         ck_assert_msg(status == INFL_E_FORMAT, "%s: %s", malformed[i].header, infl_status_name(status));
-        ck_assert_msg(strstr(infl_last_error(), malformed[i].word) != NULL && strstr(infl_last_error(), file.path) != NULL,
+        ck_assert_msg(strstr(infl_last_error(), malformed[i].word) != NULL &&
+                          strstr(infl_last_error(), file.path) != NULL,
                       "%s: %s", malformed[i].header, infl_last_error());
         ck_assert_ptr_null(open);
         ck_assert_int_eq(unlink(file.path), 0);
@@ -313,8 +314,8 @@ START_TEST(test_flipped) {
             bytes[at] ^= (unsigned char)mask;
             temporary_file file = write_file(bytes, n, 0);
             infl_status status = read_all(file.path);
-            ck_assert_msg(status == INFL_OK || status == INFL_E_FORMAT || status == INFL_E_UNSUPPORTED, "byte %zu: %s", at,
-                          infl_last_error());
+            ck_assert_msg(status == INFL_OK || status == INFL_E_FORMAT || status == INFL_E_UNSUPPORTED,
+                          "byte %zu: %s", at, infl_last_error());
             refused += status == INFL_E_FORMAT;
             tried++;
             ck_assert_int_eq(unlink(file.path), 0);

@@ -180,7 +180,8 @@ static void backward(const infl_layer_call *c) {
                 continue;
             real *restrict dx = infl_slot(c->dx[0], s, of.stride) + of.at;
             real slope = c->theta[number] * of.inverse;
-            real slope_dot = tangent && c->tangents != NULL ? c->tangents[(s - 1) * c->stride + number] * of.inverse : 0;
+            int moves = tangent && c->tangents != NULL;
+            real slope_dot = moves ? c->tangents[(s - 1) * c->stride + number] * of.inverse : 0;
 #define EACH(cotangent)                                                                                                \
     if (c->accumulate[0])                                                                                              \
         for (size_t i = 0; i < of.length; i++)                                                                         \
@@ -216,4 +217,5 @@ static void row_gradients(const infl_layer_call *c) {
 
 const infl_layer_kind INFL_REAL(layer_batch_norm) = {
     .name = "batch_norm", .n_inputs = 1, .shape = shape, .tensors = tensors, .forward = forward, .backward = backward,
-    .unit_tangents = unit_tangents, .row_gradients = row_gradients, .states = states, .measure = measure, .acts_in_training = 1};
+    .unit_tangents = unit_tangents, .row_gradients = row_gradients, .states = states, .measure = measure,
+    .acts_in_training = 1};
