@@ -130,27 +130,31 @@ def row_products(name):
 
 def hessian_columns(name, dtype, best={}):
     """Seconds of a dense Hessian, extrapolated from 32 of its columns: each by a backward pass through the kept graph of
-    the gradient, or some at once by is_grads_batched; the way that was faster at the first call."""
+    the gradient, or 8 at once by is_grads_batched; the way that was faster at the first call. Over 250 images at a time,
+    which is twice as fast as all at once."""
     model, parameters, x, y = images(name)
     model, x = model.to(dtype), x.to(dtype)
     parameters = list(model.parameters())
-    p, columns, at_once = sum(w.numel() for w in parameters), 32, 8 if dtype == torch.float32 else 4
-    loss = torch.nn.functional.cross_entropy(model(x), y)
-    flat = torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters, create_graph=True)])
+    p, columns, rows = sum(w.numel() for w in parameters), 32, 250
     units = torch.eye(p, dtype=dtype)[:: p // columns][:columns]
 
-    def single():
+    def single(flat):
         for unit in units:
             torch.autograd.grad(flat, parameters, unit, retain_graph=True)
 
-    def batched():
-        for block in units.split(at_once):
+    def batched(flat):
+        for block in units.split(8):
             torch.autograd.grad(flat, parameters, block, retain_graph=True, is_grads_batched=True)
 
     def timed(way):
-        start = time.perf_counter()
-        way()
-        return (time.perf_counter() - start) * p / columns
+        total = 0.0
+        for some, labels in zip(x.split(rows), y.split(rows)):
+            loss = torch.nn.functional.cross_entropy(model(some), labels)
+            flat = torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters, create_graph=True)])
+            start = time.perf_counter()
+            way(flat)
+            total += time.perf_counter() - start
+        return total * p / columns
 
     ways = {"single": single, "batched": batched}
     times = {way: timed(ways[way]) for way in ([best[dtype]] if dtype in best else ways)}
