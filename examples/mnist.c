@@ -34,7 +34,7 @@ static const double REST = 1e-5;
 /* Newton's method goes on in double precision from a gradient of this norm on. */
 static const double NEAR = 1e-4;
 /* For a row's removal, where the inverse at the optimum is a near-exact preconditioner. */
-enum { REST_STEPS = 30, REST_PRODUCTS = 100 };
+enum { REST_STEPS = 100, REST_PRODUCTS = 100 };
 
 /* Of the largest eigenvalue: what is rounding of 0, and a damping beyond it. */
 static const double NULL_RANGE = 1e-11, NULL_DAMPING = 1e-9;
@@ -154,8 +154,8 @@ static double retraining_work(const study *t, size_t rows) {
     return (double)rows * (double)t->s->retrain_steps * t->retrain_step / (double)t->threads;
 }
 
-static double rest_work(const study *t, const network *w, size_t rows) {
-    return w->polished && t->s->rest ? 15.0 * (double)rows * t->gradient : 0.0;
+static double rest_work(const study *t, const network *w) {
+    return w->detailed && w->polished ? 150.0 * (double)t->s->rest_rows * t->gradient : 0.0;
 }
 
 static double inverses_work(const study *t, const network *w) {
@@ -173,7 +173,7 @@ static size_t likely_rows(const study *t, const network *w) {
 
 static double network_work(const study *t, const network *w) {
     size_t rows = likely_rows(t, w);
-    return training_work(t) + polish_work(t, w) + hessian_work(t) + retraining_work(t, rows) + rest_work(t, w, rows) +
+    return training_work(t) + polish_work(t, w) + hessian_work(t) + retraining_work(t, rows) + rest_work(t, w) +
            inverses_work(t, w);
 }
 
@@ -407,16 +407,18 @@ static infl_status choose_test_points(study *t) {
 }
 
 /*
- * The least damping that makes H + λI positive definite. Adding a number to all biases of the last layer changes no
- * prediction, so H has an eigenvalue of 0, whose direction no gradient has a part in: where all others are positive a
- * damping beyond rounding does. Else it is the setting's, or the first of 2, 5, 10, ... times it that is enough.
+ * Adding a number to all biases of the last layer changes no prediction, so H has an eigenvalue of 0, whose direction no
+ * gradient has a part in: where all others are positive, a damping just beyond rounding is none.
  */
-static double choose_damping(const study *t, double lambda_min, double lambda_max) {
+static double least_damping(const study *t) {
+    return NULL_DAMPING * t->w->measures[MEASURE_lambda_max];
+}
+
+/* The setting's, or the first of 2, 5, 10, ... times it that makes H + λI positive definite. */
+static double choose_damping(const study *t) {
     static const double factors[] = {1.0, 2.0, 5.0};
-    double least = NULL_DAMPING * lambda_max, base = fmax(t->s->damping, least), damping = t->s->damping;
-    if (t->w->decay > 0.0 && lambda_min > -NULL_RANGE * lambda_max)
-        return least;
-    for (size_t i = 0; !(lambda_min + damping >= least); i++) {
+    double least = least_damping(t), base = fmax(t->s->damping, least), damping = base;
+    for (size_t i = 0; !(t->w->measures[MEASURE_lambda_min] + damping >= least); i++) {
         damping = base * factors[i % 3];
         base *= i % 3 == 2 ? 10.0 : 1.0;
     }
@@ -457,7 +459,7 @@ static infl_status predict_exactly(study *t) {
     double *measures = t->w->measures, *values = t->theta;
     TRY(take_hessian(t));
     TRY(infl_curvature_eigen(t->curvature, values, NULL));
-    double low = values[0], high = values[t->p - 1], damping = choose_damping(t, low, high);
+    double low = values[0], high = values[t->p - 1];
     size_t below = 0, positive;
     while (below < t->p && values[below] < -NULL_RANGE * high) {
         below++;
@@ -470,7 +472,7 @@ static infl_status predict_exactly(study *t) {
     measures[MEASURE_negative] = (double)below;
     measures[MEASURE_null] = (double)(positive - below);
     measures[MEASURE_lambda_positive] = values[positive];
-    measures[MEASURE_damping] = damping;
+    double damping = measures[MEASURE_damping] = choose_damping(t);
     if (damping > t->s->damping)
         progress_line(t->bar, 1, "decay %g: the smallest eigenvalue is %.3g, so the damping is %g", t->w->decay, low,
                       damping);
@@ -519,10 +521,32 @@ static infl_status choose_rows(study *t) {
     return INFL_OK;
 }
 
-/* Retrains without each chosen row; the changes of the test losses go to a column of the groups. */
-static infl_status retrain(study *t, infl_objective *train, infl_retrain_options *options, int column,
+/* Whether θ is an optimum. */
+static int rested(const study *t) {
+    return t->w->measures[MEASURE_gradient_norm] <= REST && t->w->measures[MEASURE_negative] == 0.0;
+}
+
+/* Of the chosen rows, without damping, at an optimum. */
+static infl_status predict_undamped(study *t) {
+    if (!rested(t))
+        return INFL_OK;
+    TRY(infl_curvature_set_damping(t->curvature, least_damping(t)));
+    TRY(predict(t, NULL, t->other, NULL));
+    for (size_t i = 0; i < t->s->test_points; i++) {
+        for (size_t j = 0; j < N_GROUPS; j++) {
+            group *rows = &t->w->points[i].groups[j];
+            for (size_t k = 0; k < rows->n; k++) {
+                rows->column[COLUMN_UNDAMPED][k] = t->other[i * t->n + (size_t)rows->column[COLUMN_ROW][k]];
+            }
+        }
+    }
+    return INFL_OK;
+}
+
+/* Retrains without each of the first m chosen rows; the changes of the test losses go to a column of the groups. */
+static infl_status retrain(study *t, infl_objective *train, size_t m, infl_retrain_options *options, int column,
                            const char *journal, double *controls, infl_train_result *results) {
-    size_t m = t->n_removed, points = t->s->test_points;
+    size_t points = t->s->test_points;
     infl_retrain_output changes = INFL_RETRAIN_OUTPUT_INIT;
     double *losses = malloc(points * m * sizeof *losses);
     char *path = output_path(t->w->folder, journal);
@@ -540,7 +564,9 @@ static infl_status retrain(study *t, infl_objective *train, infl_retrain_options
         for (size_t j = 0; j < N_GROUPS; j++) {
             group *rows = &t->w->points[i].groups[j];
             for (size_t k = 0; k < rows->n; k++) {
-                rows->column[column][k] = losses[i * m + t->place[(size_t)rows->column[COLUMN_ROW][k]]];
+                size_t at = t->place[(size_t)rows->column[COLUMN_ROW][k]];
+                if (at < m)
+                    rows->column[column][k] = losses[i * m + at];
             }
         }
     }
@@ -571,7 +597,7 @@ static infl_status retrain_by_adam(study *t) {
     TRY(infl_model_get_parameters(t->model, t->theta));
     TRY(infl_model_set_parameters(t->fast, t->theta));
     TRY(infl_objective_create(&fast, t->fast, &loss, t->rows, &objective));
-    infl_status status = retrain(t, fast, &options, COLUMN_RETRAINED, "adam.journal", controls, NULL);
+    infl_status status = retrain(t, fast, t->n_removed, &options, COLUMN_RETRAINED, "adam.journal", controls, NULL);
     infl_objective_destroy(fast);
     TRY(status);
     stage_end(t);
@@ -588,10 +614,10 @@ static infl_status retrain_by_adam(study *t) {
 }
 
 /* Rows whose removal did not lead to an optimum within the limits have no truth at rest. */
-static void leave_restless(study *t, const infl_train_result *results) {
+static void leave_restless(study *t, size_t m, const infl_train_result *results) {
     double *measures = t->w->measures;
     measures[MEASURE_rest_rows] = measures[MEASURE_rest_gradient_norm] = 0.0;
-    for (size_t i = 0; i < t->n_removed; i++) {
+    for (size_t i = 0; i < m; i++) {
         measures[MEASURE_rest_rows] += results[i].gradient_norm <= REST ? 1.0 : 0.0;
         measures[MEASURE_rest_gradient_norm] = fmax(measures[MEASURE_rest_gradient_norm], results[i].gradient_norm);
     }
@@ -599,22 +625,27 @@ static void leave_restless(study *t, const infl_train_result *results) {
         for (size_t j = 0; j < N_GROUPS; j++) {
             group *rows = &t->w->points[i].groups[j];
             for (size_t k = 0; k < rows->n; k++) {
-                if (results[t->place[(size_t)rows->column[COLUMN_ROW][k]]].gradient_norm > REST)
+                size_t at = t->place[(size_t)rows->column[COLUMN_ROW][k]];
+                if (at < m && !(results[at].gradient_norm <= REST))
                     rows->column[COLUMN_REST][k] = NAN;
             }
         }
     }
 }
 
-/* Where the optimum is one: the optimum without the row, by Newton's method. */
+/*
+ * Where θ is an optimum: the optimum without the row, by Newton's method. The first rows removed are the most influential
+ * ones on the first test image. The undamped inverse is the preconditioner.
+ */
 static infl_status retrain_to_rest(study *t) {
+    size_t m = t->s->rest_rows < t->n_removed ? t->s->rest_rows : t->n_removed;
     infl_polish_options polish = INFL_POLISH_OPTIONS_INIT;
     infl_retrain_options options = INFL_RETRAIN_OPTIONS_INIT;
-    double controls[MAX_POINTS], *measures = t->w->measures;
-    if (!t->w->polished || !t->s->rest)
+    double controls[MAX_POINTS];
+    if (!t->w->detailed || !t->w->polished || m == 0)
         return INFL_OK;
-    if (measures[MEASURE_gradient_norm] > REST || measures[MEASURE_negative] > 0.0) {
-        progress_skip(t->bar, rest_work(t, t->w, likely_rows(t, t->w)));
+    if (!rested(t)) {
+        progress_skip(t->bar, rest_work(t, t->w));
         return INFL_OK;
     }
     polish.max_iterations = REST_STEPS;
@@ -622,14 +653,13 @@ static infl_status retrain_to_rest(study *t) {
     polish.gradient_tolerance = t->s->polish_tolerance;
     polish.preconditioner = t->inverse;
     options.polish = &polish;
-    stage_begin(t, rest_work(t, t->w, t->n_removed));
-    progress_skip(t->bar, rest_work(t, t->w, likely_rows(t, t->w)) - t->stage);
-    infl_train_result *results = malloc(t->n_removed * sizeof *results);
+    stage_begin(t, rest_work(t, t->w));
+    infl_train_result *results = malloc(m * sizeof *results);
     if (results == NULL)
         return INFL_E_MEMORY;
-    infl_status status = retrain(t, t->train, &options, COLUMN_REST, "rest.journal", controls, results);
+    infl_status status = retrain(t, t->train, m, &options, COLUMN_REST, "rest.journal", controls, results);
     if (status == INFL_OK)
-        leave_restless(t, results);
+        leave_restless(t, m, results);
     free(results);
     stage_end(t);
     return status;
@@ -657,15 +687,15 @@ static infl_status correlate_inverse(study *t, size_t method, size_t i, infl_sta
         predicted[j] = t->other[i * t->n + (size_t)rows->column[COLUMN_ROW][j]];
     }
     status = infl_pearson(predicted, truth, rows->n, &into[INVERSE_TRUTH]);
-    size_t rested = 0;
+    size_t at_rest = 0;
     for (size_t j = 0; j < rows->n; j++) {
         if (isnan(rows->column[COLUMN_REST][j]))
             continue;
-        predicted[rested] = predicted[j];
-        truth[rested++] = rows->column[COLUMN_REST][j];
+        predicted[at_rest] = predicted[j];
+        truth[at_rest++] = rows->column[COLUMN_REST][j];
     }
-    if (status == INFL_OK && rested > 2)
-        status = infl_pearson(predicted, truth, rested, &into[INVERSE_REST]);
+    if (status == INFL_OK && at_rest > 2)
+        status = infl_pearson(predicted, truth, at_rest, &into[INVERSE_REST]);
     free(truth);
     free(predicted);
     return status;
@@ -684,10 +714,8 @@ static infl_status compare_inverses(study *t) {
         options.progress_context = t;
         options.method = method == METHOD_CG ? INFL_CG : method == METHOD_LISSA ? INFL_LISSA : INFL_CHOLESKY;
         options.max_iterations = method == METHOD_CG ? t->s->cg_steps : t->s->lissa_steps;
-        if (method == METHOD_DAMPED) {
-            double damping = fmax(t->s->damping, t->w->measures[MEASURE_damping]);
-            TRY(infl_curvature_set_damping(t->curvature, damping));
-        }
+        double damping = method == METHOD_UNDAMPED ? least_damping(t) : t->w->measures[MEASURE_damping];
+        TRY(infl_curvature_set_damping(t->curvature, damping));
         infl_status status = predict(t, &options, t->other, reports);
         if (status != INFL_OK && status != INFL_E_INDEFINITE && status != INFL_E_DIVERGED &&
             status != INFL_E_UNCONVERGED)
@@ -733,6 +761,7 @@ static infl_status measure_network(study *t) {
     TRY(predict_exactly(t));
     TRY(choose_rows(t));
     TRY(retrain_by_adam(t));
+    TRY(predict_undamped(t));
     TRY(retrain_to_rest(t));
     TRY(compare_inverses(t));
     TRY(name_rows(t));

@@ -14,9 +14,9 @@
 
 #define MEASURE_NAME(name) #name,
 static const char *const measure_names[N_MEASURES] = {MEASURES(MEASURE_NAME)};
-static const char *const method_names[N_METHODS] = {"cg", "lissa", "damped"};
+static const char *const method_names[N_METHODS] = {"cg", "lissa", "undamped"};
 static const char *const panels[] = {"fig3a", "fig3b", "fig3c"};
-static const char *const rest_keys[] = {"rest3a", "rest3b"}; /* of points.csv */
+static const char rest_key[] = "rest3a"; /* of points.csv */
 static const char *const tables[] = {"fig3a.csv",     "fig3b.csv",    "fig3c.csv",  "eigenvalues.csv",
                                      "inverses.csv", "summary.csv", "points.csv"};
 
@@ -73,8 +73,11 @@ double *network_truth(const point *at, const group *rows) {
 
 /* ---- correlations ----------------------------------------------------------------------------------------------- */
 
-/* Adam's less the control, or as it is; at rest; Adam's over the rows that came to rest. */
-enum { TRUTH_ADAM, TRUTH_RAW, TRUTH_REST, TRUTH_PAIRED };
+/*
+ * Adam's less the control, or as it is; Adam's over the rows that came to rest; these at rest, all with the damped
+ * predictions. And at rest with the undamped ones.
+ */
+enum { TRUTH_ADAM, TRUTH_RAW, TRUTH_PAIRED, TRUTH_RESTED, TRUTH_REST, N_TRUTHS };
 
 /* Of predictions with a ground truth over the first rows of a group; NaN where there is none. */
 typedef struct agreement {
@@ -96,10 +99,10 @@ static agreement agreement_of(const settings *s, const network *w, size_t i, siz
     n = 0;
     for (size_t j = 0; values != NULL && predicted != NULL && j < most; j++) {
         double rest = rows->column[COLUMN_REST][j];
-        if (truth >= TRUTH_REST && isnan(rest))
+        if (truth >= TRUTH_PAIRED && isnan(rest))
             continue;
-        values[n] = truth == TRUTH_RAW ? rows->column[COLUMN_RETRAINED][j] : truth == TRUTH_REST ? rest : values[j];
-        predicted[n++] = rows->column[COLUMN_PREDICTED][j];
+        values[n] = truth == TRUTH_RAW ? rows->column[COLUMN_RETRAINED][j] : truth >= TRUTH_RESTED ? rest : values[j];
+        predicted[n++] = rows->column[truth == TRUTH_REST ? COLUMN_UNDAMPED : COLUMN_PREDICTED][j];
     }
     found.n = n;
     uint64_t seed = (uint64_t)w->seed << 32 | (uint64_t)i << 8 | which;
@@ -153,7 +156,7 @@ static int write_rows(const settings *s, const network *all, size_t n, size_t wh
     output out;
     if (output_open(&out, s->out, which == GROUP_TOP ? "fig3a.csv" : "fig3b.csv") != 0)
         return -1;
-    fprintf(out.file, "decay,test_row,train_row,predicted,retrained,control,at_rest,seed\n");
+    fprintf(out.file, "decay,test_row,train_row,predicted,retrained,control,undamped,at_rest,seed\n");
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
         for (size_t i = 0; w->finished && w->detailed && i < s->test_points; i++) {
@@ -164,6 +167,7 @@ static int write_rows(const settings *s, const network *all, size_t n, size_t wh
                 put(out.file, rows->column[COLUMN_PREDICTED][j]);
                 put(out.file, rows->column[COLUMN_RETRAINED][j]);
                 put(out.file, at->about[POINT_CONTROL]);
+                put(out.file, rows->column[COLUMN_UNDAMPED][j]);
                 put(out.file, rows->column[COLUMN_REST][j]);
                 fprintf(out.file, ",%zu\n", w->seed);
             }
@@ -177,13 +181,13 @@ static int write_correlations(const settings *s, const network *all, size_t n) {
     if (output_open(&out, s->out, "fig3c.csv") != 0)
         return -1;
     fprintf(out.file, "decay,test_row,pearson,spearman,pearson_low,pearson_high,slope,pearson_raw,slope_raw,"
-                      "rest_pearson,rest_spearman,rest_low,rest_high,rest_slope,rows,rest_rows,test_loss,control,seed\n");
+                      "rest_pearson,rest_spearman,rest_low,rest_high,rest_slope,rest_damped,rows,rest_rows,test_loss,control,seed\n");
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
         for (size_t i = 0; w->finished && i < s->test_points; i++) {
             const point *at = &w->points[i];
-            agreement of[TRUTH_PAIRED];
-            for (int truth = 0; truth < TRUTH_PAIRED; truth++) {
+            agreement of[N_TRUTHS];
+            for (int truth = 0; truth < N_TRUTHS; truth++) {
                 of[truth] = agreement_of(s, w, i, GROUP_TOP, truth, s->sweep_top);
                 free(of[truth].samples);
             }
@@ -200,6 +204,7 @@ static int write_correlations(const settings *s, const network *all, size_t n) {
             put(out.file, of[TRUTH_REST].low);
             put(out.file, of[TRUTH_REST].high);
             put(out.file, of[TRUTH_REST].slope);
+            put(out.file, of[TRUTH_RESTED].pearson);
             fprintf(out.file, ",%zu,%zu", of[TRUTH_ADAM].n, of[TRUTH_REST].n);
             put(out.file, at->about[POINT_LOSS]);
             put(out.file, at->about[POINT_CONTROL]);
@@ -267,7 +272,7 @@ static void tell(FILE *file, const char *quantity, const network *w, size_t i, s
     char known[16] = "";
     if (!isnan(paper))
         snprintf(known, sizeof known, "%.4f", paper);
-    printf("%-34s %8g %9.0f %5zu %8s %8.3f", quantity, w->decay, w->points[i].about[POINT_ROW], rows, known, ours);
+    printf("%-40s %8g %9.0f %5zu %8s %8.3f", quantity, w->decay, w->points[i].about[POINT_ROW], rows, known, ours);
     if (!isnan(middle.low))
         printf("  [%6.3f, %6.3f]", middle.low, middle.high);
     printf("\n");
@@ -282,9 +287,9 @@ static void tell_network(FILE *file, const settings *s, const network *w) {
         size_t group;
         int truth;
     } all[] = {{"top", GROUP_TOP, TRUTH_ADAM},
-               {"top at rest", GROUP_TOP, TRUTH_REST},
-               {"percentile", GROUP_BAND, TRUTH_ADAM},
-               {"percentile at rest", GROUP_BAND, TRUTH_REST}};
+               {"undamped, top at rest", GROUP_TOP, TRUTH_REST},
+               {"top at rest", GROUP_TOP, TRUTH_RESTED},
+               {"percentile", GROUP_BAND, TRUTH_ADAM}};
     char name[64];
     for (size_t i = 0; i < s->test_points; i++) {
         for (size_t j = 0; j < sizeof all / sizeof all[0]; j++) {
@@ -312,7 +317,7 @@ static void tell_network(FILE *file, const settings *s, const network *w) {
         difference = rest.pearson - top.pearson;
         middle = difference_of(s, &rest, &top);
         if (!isnan(difference))
-            tell(file, "Pearson; top: at rest - by Adam", w, i, rest.n, NAN, difference, middle);
+            tell(file, "Pearson; top: undamped at rest - by Adam", w, i, rest.n, NAN, difference, middle);
     }
 }
 
@@ -338,7 +343,7 @@ static int write_summary(const settings *s, const network *all, size_t n) {
     if (output_open(&out, s->out, "summary.csv") != 0)
         return -1;
     fprintf(out.file, "quantity,decay,test_row,paper,ours,low,high,rows,seed\n");
-    printf("%-34s %8s %9s %5s %8s %8s  %s\n", "", "decay", "test row", "rows", "paper", "ours", "95 % by bootstrap over rows");
+    printf("%-40s %8s %9s %5s %8s %8s  %s\n", "", "decay", "test row", "rows", "paper", "ours", "95 % by bootstrap over rows");
     const network *first = NULL;
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
@@ -401,8 +406,8 @@ static int write_points(const settings *s, const network *all, size_t n) {
                           rows->column[COLUMN_RETRAINED][j] - at->about[POINT_CONTROL],
                           rows->column[COLUMN_PREDICTED][j], NAN, NAN);
                 if (!isnan(rows->column[COLUMN_REST][j]))
-                    put_point(out.file, rest_keys[which], all[k].decay, rows->column[COLUMN_REST][j],
-                              rows->column[COLUMN_PREDICTED][j], NAN, NAN);
+                    put_point(out.file, rest_key, all[k].decay, rows->column[COLUMN_REST][j],
+                              rows->column[COLUMN_UNDAMPED][j], NAN, NAN);
             }
         }
     }
@@ -477,8 +482,8 @@ static int write_scatter(const settings *s, const network *all, size_t n, size_t
             if (isnan(pearson))
                 continue;
             snprintf(labels[n_series], LABEL, "decay %g%s, %zu rows: Pearson %.2f", s->decays.values[i],
-                     truth == TRUTH_REST ? ", at rest" : "", rows, pearson);
-            snprintf(keys[n_series], KEY, "%s %g", truth == TRUTH_REST ? rest_keys[which] : panels[which],
+                     truth == TRUTH_REST ? ", undamped, at rest" : "", rows, pearson);
+            snprintf(keys[n_series], KEY, "%s %g", truth == TRUTH_REST ? rest_key : panels[which],
                      s->decays.values[i]);
             series[n_series] = (plot_series){labels[n_series], "points.csv", keys[n_series], 2, 3, 0, 0, 0.0, n_series,
                                              truth == TRUTH_REST, 0};
@@ -523,7 +528,7 @@ static int write_sweep(const settings *s, const network *all, size_t n) {
         n_series++;
     }
     if (at_rest && n_series < MAX_SERIES)
-        series[n_series++] = (plot_series){"highest loss, at rest", "points.csv", "rest 0", 2, 3, 4, 5, 0.0, 0, 1,
+        series[n_series++] = (plot_series){"highest loss, undamped, at rest", "points.csv", "rest 0", 2, 3, 4, 5, 0.0, 0, 1,
                                            joined};
     length = (size_t)snprintf(tics, sizeof tics, "\"0\" %g", zero);
     for (double decade = 10.0 * zero; decade <= 1.0001 * highest && length < sizeof tics; decade *= 10.0) {

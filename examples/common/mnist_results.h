@@ -30,9 +30,12 @@ enum { MAX_PATH = 4096 };
 enum { MEASURES(MEASURE_ENUM) N_MEASURES };
 
 enum { GROUP_TOP, GROUP_BAND, N_GROUPS };
-/* Of each removed row; retrained is the change as it is, of which the control's is to be subtracted. */
-enum { COLUMN_ROW, COLUMN_PREDICTED, COLUMN_RETRAINED, COLUMN_REST, N_COLUMNS };
-enum { METHOD_CG, METHOD_LISSA, METHOD_DAMPED, N_METHODS };
+/*
+ * Of each removed row; predicted is with damping; retrained is the change as it is, of which the control's is to be
+ * subtracted.
+ */
+enum { COLUMN_ROW, COLUMN_PREDICTED, COLUMN_UNDAMPED, COLUMN_RETRAINED, COLUMN_REST, N_COLUMNS };
+enum { METHOD_CG, METHOD_LISSA, METHOD_UNDAMPED, N_METHODS };
 /* Of each inverse beside the exact one. */
 enum { INVERSE_STATUS, INVERSE_DAMPING, INVERSE_RESIDUAL, INVERSE_PRODUCTS, INVERSE_EXACT, INVERSE_TRUTH, INVERSE_REST,
        N_INVERSE };

@@ -12,15 +12,16 @@ void mnist_settings_default(settings *s, size_t preset) {
     static const settings presets[MNIST_PRESETS] = {
         [MNIST_QUICK] = {.width = 0.3, .rows = 300, .steps = 4000, .batch = 100, .learning_rate = 1e-2,
                           .polish_rounds = 4, .polish_steps = 60, .retrain_steps = 300,
-                          .retrain_rate = 1e-4, .test_points = 1, .top = 10, .sweep_top = 10, .band = 10,
+                          .retrain_rate = 1e-4, .test_points = 1, .top = 10, .sweep_top = 10, .band = 10, .rest_rows = 10,
                           .cg_steps = 500, .lissa_steps = 200, .sweep = {{0, 1e-3}, 2}},
         [MNIST_SMALL] = {.width = 1.0, .rows = 5500, .steps = 20000, .batch = 500, .learning_rate = 1e-2,
                           .polish_rounds = 40, .polish_steps = 150, .retrain_steps = 600,
-                          .retrain_rate = 5e-5, .test_points = 3, .top = 100, .sweep_top = 40, .band = 100,
+                          .retrain_rate = 5e-5, .test_points = 3, .top = 100, .sweep_top = 40, .band = 100, .rest_rows = 40,
                           .cg_steps = 5000, .lissa_steps = 5000, .sweep = {{0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2}, 7}},
         [MNIST_PAPER] = {.width = 1.0, .rows = 5500, .steps = 500000, .batch = 500, .learning_rate = 1e-4,
                           .polish_rounds = 40, .polish_steps = 150, .retrain_steps = 30000,
                           .retrain_rate = 1e-6, .test_points = 3, .top = 100, .sweep_top = 100, .band = 100,
+                          .rest_rows = 100,
                           .sweep = {{0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2}, 7}},
     };
     *s = presets[preset];
@@ -37,7 +38,6 @@ void mnist_settings_default(settings *s, size_t preset) {
     s->damping = 1e-2;
     s->band_points = 1;
     s->percentile = 30.0;
-    s->rest = 1;
     s->inverses = 1;
     s->resamples = 2000;
 }
@@ -74,7 +74,7 @@ size_t mnist_settings_table(settings *s, argument *table) {
         {"polish-from", ARGUMENT_REAL, &s->polish_from, NULL, 0, 1e3, 1,
          "the least decay that is polished: with less there may be no optimum to reach, or a far one"},
         {"damping", ARGUMENT_REAL, &s->damping, NULL, 0, 1e6, 1,
-         "of the Hessian without decay, or where it is not positive definite (or more, where that does not do)"},
+         "λ of the predictions; 2, 5, 10, ... times it where H + λI is not positive definite else"},
         {"test-points", ARGUMENT_SIZE, &s->test_points, NULL, 1, MAX_POINTS, 1, "test images, of highest loss"},
         {"top", ARGUMENT_SIZE, &s->top, NULL, 3, MNIST_SPLIT, 1,
          "most influential rows on the first test image to remove, one at a time (3a)"},
@@ -87,9 +87,10 @@ size_t mnist_settings_table(settings *s, argument *table) {
          "most influential: the largest predictions by magnitude, or the most positive ones (the most helpful rows)"},
         {"retrain-steps", ARGUMENT_SIZE, &s->retrain_steps, NULL, 1, 1e9, 1, "Adam steps after the removal of a row"},
         {"retrain-rate", ARGUMENT_REAL, &s->retrain_rate, NULL, 1e-12, 10, 1, "their learning rate"},
-        {"rest", ARGUMENT_SWITCH, &s->rest, NULL, 0, 0, 1, "also the truth at rest, where the optimum is polished"},
+        {"rest-rows", ARGUMENT_SIZE, &s->rest_rows, NULL, 0, MNIST_SPLIT, 1,
+         "of how many rows of 3a also the truth at rest, where the optimum is polished"},
         {"inverses", ARGUMENT_SWITCH, &s->inverses, NULL, 0, 0, 1,
-         "also conjugate gradients, the stochastic estimate and a damped inverse, at the decays of 3a"},
+         "also conjugate gradients, the stochastic estimate and the undamped inverse, at the decays of 3a"},
         {"cg-steps", ARGUMENT_SIZE, &s->cg_steps, NULL, 0, 1e9, 1,
          "of conjugate gradients at most; 0: ten a parameter"},
         {"lissa-steps", ARGUMENT_SIZE, &s->lissa_steps, NULL, 0, 1e9, 1, "of the stochastic estimate; 0: 20,000"},

@@ -27,7 +27,7 @@ typedef struct settings {
     double percentile;
     size_t retrain_steps;
     double retrain_rate;
-    int rest;
+    size_t rest_rows;
     int inverses;
     size_t cg_steps, lissa_steps;
     size_t resamples;
