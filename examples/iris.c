@@ -493,6 +493,7 @@ static infl_status predict_stochastically(study *t) {
     options.method = INFL_LISSA;
     options.max_iterations = t->s->lissa_steps;
     options.lissa_batch = t->s->lissa_batch;
+    options.lissa_plain = 1;
     options.lissa_repeats = t->s->lissa_repeats;
     options.lissa_scale = t->s->lissa_scale;
     options.tolerance = 1e-6;

@@ -34,7 +34,7 @@ static const double REST = 1e-5;
 /* Newton's method goes on in double precision from a gradient of this norm on. */
 static const double NEAR = 1e-4;
 /* For a row's removal, where the inverse at the optimum is a near-exact preconditioner. */
-enum { REST_STEPS = 100, REST_PRODUCTS = 100 };
+enum { REST_STEPS = 40, REST_PRODUCTS = 100 };
 
 /* Of the largest eigenvalue: what is rounding of 0, and a damping beyond it. */
 static const double NULL_RANGE = 1e-11, NULL_DAMPING = 1e-9;

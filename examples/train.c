@@ -25,8 +25,8 @@ enum { SCHEDULE_CONSTANT, SCHEDULE_STEP };
 enum { BATCH_NORM_PUBLISHED, BATCH_NORM_OFF, BATCH_NORM_ON };
 
 typedef struct settings {
-    int help, version;
-    size_t network, data, rows, batch_norm, epochs, batch, schedule, seed, precision, threads;
+    int help, version, flip;
+    size_t network, data, rows, batch_norm, epochs, batch, crop, schedule, seed, precision, threads;
     const char *folder, *out;
     double width, rate, momentum, decay;
 } settings;
@@ -61,12 +61,14 @@ static size_t settings_table(settings *s, const char *networks, argument *table)
          "after every convolution; published: in ResNets alone"},
         {"epochs", ARGUMENT_SIZE, &s->epochs, NULL, 1, 1e6, 1, "passes over the training rows"},
         {"batch", ARGUMENT_SIZE, &s->batch, NULL, 1, 60000, 1, "rows a step"},
+        {"crop", ARGUMENT_SIZE, &s->crop, NULL, 0, 31, 1, "images are shifted at random by up to this many pixels"},
+        {"flip", ARGUMENT_FLAG, &s->flip, NULL, 0, 0, 0, "images are mirrored left to right at random"},
         {"rate", ARGUMENT_REAL, &s->rate, NULL, 1e-12, 100, 1, "of learning"},
         {"schedule", ARGUMENT_CHOICE, &s->schedule, "constant|step", 0, 0, 1,
          "step: a tenth of the rate after 60 % of the steps, and again after 85 %"},
         {"momentum", ARGUMENT_REAL, &s->momentum, NULL, 0, 0.9999, 1, "of SGD"},
         {"decay", ARGUMENT_REAL, &s->decay, NULL, 0, 1e3, 1, "weight decay, of weights but not biases"},
-        {"seed", ARGUMENT_SIZE, &s->seed, NULL, 0, 1e9, 1, "of the first parameters and of the batches"},
+        {"seed", ARGUMENT_SIZE, &s->seed, NULL, 0, 1e9, 1, "of the first parameters, the batches and changed images"},
         {"precision", ARGUMENT_CHOICE, &s->precision, "f32|f64", 0, 0, 1, "of the network"},
         {"threads", ARGUMENT_SIZE, &s->threads, NULL, 0, 4096, 0,
          "0: as many as OpenMP offers. Results do not depend on it"},
@@ -224,6 +226,8 @@ static infl_status train(run *r) {
     }
     options.momentum = s->momentum;
     options.seed = s->seed;
+    options.crop = s->crop;
+    options.flip = s->flip;
     options.progress = on_progress;
     options.progress_context = r;
     options.report_every = r->epoch_steps;

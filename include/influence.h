@@ -697,8 +697,16 @@ INFL_API infl_status infl_objective_dense(infl_objective *objective, infl_curvat
 typedef struct infl_curvature infl_curvature;
 
 /*
- * Of an objective (borrowed), at the θ it has whenever the operator is used. λ ≥ 0. INFL_E_UNSUPPORTED: a custom
- * objective lacks the callback of this kind.
+ * As a damping: the least λ that lifts the smallest eigenvalue of C + λI to a thousandth of the largest, 0 where C's is
+ * above that. It is found at once, at the present θ, by Lanczos over 1,000 random rows (all where there are no more;
+ * on average a sample's spectrum is the wider one, E λmin(C_S) ≤ λmin(C)), some 30 to 100 products with these;
+ * infl_curvature_damping says it, and after a change of θ infl_curvature_set_damping finds another.
+ */
+#define INFL_DAMPING_AUTO (-1.0)
+
+/*
+ * Of an objective (borrowed), at the θ it has whenever the operator is used. λ ≥ 0, or INFL_DAMPING_AUTO.
+ * INFL_E_UNSUPPORTED: a custom objective lacks the callback of this kind.
  */
 INFL_API infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
                                            double damping);
@@ -760,9 +768,11 @@ typedef struct infl_lanczos_options {
     size_t size;
     size_t max_iterations; /* products at most; 0: p, but no more than 300 (Krylov basis: iterations × p numbers)  */
     double tolerance;      /* a Ritz pair has converged when ‖Av − θv‖ ≤ tolerance·max|θ|                          */
-    uint64_t seed;         /* of the random start vector                                                          */
+    uint64_t seed;         /* of the random start vector, and of the sample                                       */
+    size_t sample;         /* rows, drawn at random without replacement, that stand for all; 0, ≥ n, or a curvature
+                              without rows: all                                                                   */
 } infl_lanczos_options;
-#define INFL_LANCZOS_OPTIONS_INIT {sizeof(infl_lanczos_options), 0, 1e-8, 1}
+#define INFL_LANCZOS_OPTIONS_INIT {sizeof(infl_lanczos_options), 0, 1e-8, 1, 0}
 
 /*
  * The k largest eigenvalues of C + λI in descending order (largest = 1) or the k smallest in ascending order
@@ -784,8 +794,9 @@ typedef enum infl_inverse_method {
     INFL_CHOLESKY = 0, /* exact; INFL_E_INDEFINITE (with λmin and a damping that would do) unless positive definite */
     INFL_EIGEN = 1,    /* exact by eigendecomposition, eigenvalues treated as eigen_policy says                    */
     INFL_CG = 2,       /* conjugate gradients; INFL_E_INDEFINITE on meeting negative curvature                     */
-    INFL_LISSA = 3     /* stochastic Neumann series [ABH17]: h ← b + h − (C_S + λI)h/s over random batches S;
-                          INFL_E_INDEFINITE or INFL_E_DIVERGED where it runs away                                   */
+    INFL_LISSA = 3     /* stochastic Neumann series [ABH17]: h ← b + h − (C_S + λI)h/s over random batches S, with
+                          the noise of the batches taken out (see lissa_plain); INFL_E_INDEFINITE or
+                          INFL_E_DIVERGED where it runs away                                                        */
 } infl_inverse_method;
 
 typedef enum infl_eigen_policy {
@@ -801,23 +812,37 @@ typedef struct infl_inverse_options {
     infl_eigen_policy eigen_policy;
     double cutoff;           /* of the eigenvalue policies, relative to max|e|; ≥ 0                                */
     double tolerance;        /* CG, LiSSA: converged when ‖b − (C+λI)x‖ ≤ tolerance·‖b‖. 0: CG 1e-10, LiSSA 1e-3.
-                                With lissa_batch the residual levels off near 0.01 to 0.1: ask for 0.1, and for
-                                less with larger batches and more repeats. Exact methods do not use it         */
-    size_t max_iterations;   /* CG: 0 means 10·p; LiSSA: the depth of a repeat, 0 means 20000, with lissa_batch 5000 */
+                                Exact methods do not use it                                                    */
+    size_t max_iterations;   /* CG: 0 means 10·p; LiSSA: the depth of a repeat, 0 means 20000, plain over batches
+                                5000                                                                           */
     int accept_unconverged;  /* 0: INFL_E_UNCONVERGED when the budget runs out (exact methods: when rounding left a
                                 residual above 1e-3); 1: the best iterate, with converged = 0 in its report        */
-    double lissa_scale;      /* s > λmax(C_S + λI)/2; 0: 1.1 × the largest eigenvalue found by power iteration,
-                                raised until single batches do not exceed it                                       */
-    size_t lissa_batch;      /* rows in S, ≤ n; 0: all rows (deterministic). A curvature without rows uses itself  */
-    size_t lissa_repeats;    /* independent recursions, averaged; ≥ 1                                              */
-    size_t lissa_check;      /* iterations between two looks at divergence and at the residual; 0: 50              */
-    uint64_t seed;           /* of LiSSA's batches                                                                 */
+    double lissa_scale;      /* s > λmax(C_S + λI)/2; 0: 1.1 × the largest magnitude of an eigenvalue, by Lanczos over
+                                1,000 rows as for INFL_DAMPING_AUTO, and of ten batches where they have larger ones */
+    size_t lissa_batch;      /* rows in S, ≤ n, or INFL_ALL_ROWS (deterministic). 0: a sixteenth of the rows, and
+                                twice as many whenever the recursion runs away, or all where that is less than 64 or
+                                the curvature's matrix is formed. A curvature without rows uses itself             */
+    size_t lissa_repeats;    /* independent recursions, averaged; ≥ 1. From 2 on their spread is reported          */
+    size_t lissa_check;      /* iterations between two looks at divergence and at the residual over all rows; 0: 50,
+                                or two passes over the rows where that is more                                     */
+    uint64_t seed;           /* of the random rows                                                                 */
     infl_progress_fn progress; /* stages "dense" (exact methods; not of a matrix that is there already) or "prepare"
                                 (LiSSA's scale), then "solve"                                                  */
     void *progress_context;
+    int lissa_plain;         /* 0: batches only say how A = C + λI acts on what h has moved since the last look, where
+                                it was averaged and its product with all of A is known: h ← h + b − Ah̃/s −
+                                A_S(h − h̃)/s (Johnson & Zhang 2013). The noise falls with the residual. 1: [ABH17]'s
+                                own recursion; its residual levels off near 0.01 to 0.1, so ask for 0.1, and for less
+                                with larger batches and more repeats                                               */
+    size_t cg_batch;         /* CG: rows, drawn once, that conjugate gradients run on; the residual over all rows is
+                                then solved for likewise, until it is within the tolerance. INFL_E_UNCONVERGED, with
+                                advice, where they are too few for that. 0 or ≥ n: all rows                        */
 } infl_inverse_options;
 #define INFL_INVERSE_OPTIONS_INIT                                                                                      \
-    {sizeof(infl_inverse_options), INFL_CHOLESKY, INFL_EIGEN_EXACT, 1e-12, 0.0, 0, 0, 0.0, 0, 1, 0, 1, NULL, NULL}
+    {sizeof(infl_inverse_options), INFL_CHOLESKY, INFL_EIGEN_EXACT, 1e-12, 0.0, 0, 0, 0.0, 0, 1, 0, 1, NULL, NULL, 0, 0}
+
+/* As lissa_batch: every step over all rows. */
+#define INFL_ALL_ROWS SIZE_MAX
 
 /* What a solve did; the certificate of its answer. On an error no report is filled: accept_unconverged shows them. */
 typedef struct infl_solve_report {
@@ -830,7 +855,10 @@ typedef struct infl_solve_report {
     double lambda_max; /* NaN where not known                                                                      */
     size_t iterations;
     int converged;     /* 1: residual within the tolerance (exact methods: ≤ 1e-6)                                  */
-    double reserved[3];
+    double scale;      /* LiSSA's s, else NaN                                                                      */
+    double batch;      /* rows in a batch at the end (n: all), LiSSA's and CG's; else NaN                          */
+    double deviation;  /* LiSSA with repeats: standard error of their mean x over ‖x‖, else NaN. All recursions were
+                          stopped by one tolerance, so it says what chance did, not how far x is from the solution  */
 } infl_solve_report;
 
 /*
@@ -971,15 +999,19 @@ typedef struct infl_train_options {
     double decay_factor;
     double gradient_tolerance;  /* > 0: stop when ‖∇R‖ (all rows) ≤ this, looked at every check_every steps        */
     size_t check_every;         /* 0: 100                                                                          */
-    uint64_t seed;              /* of the batches' order, and of dropout                                           */
+    uint64_t seed;              /* of the batches' order, of dropout, and of crop and flip                         */
     infl_progress_fn progress;  /* stage "train", in steps. During a call the model has the θ and state of the steps
                                    done, for predictions or another objective's losses; it must not be changed     */
     void *progress_context;
     size_t report_every;        /* steps between two calls of progress; 0: a hundredth of them                     */
+    size_t crop;                /* > 0, of a network on images: each is shifted in both directions by up to so many
+                                   pixels, at random (padded by so many zeros on each side and cut back to its size;
+                                   after infl_dataset_normalise_channels 0 is the channel's mean)                  */
+    int flip;                   /* 1: and mirrored left to right, with probability 1/2                             */
 } infl_train_options;
 #define INFL_TRAIN_OPTIONS_INIT                                                                                        \
     {sizeof(infl_train_options), INFL_ADAM, 1000, 0, 1e-3, 0.0, 0, 0.9, 0.999, 1e-8, NULL, 0, 0.1, 0.0, 0, 1, NULL,    \
-     NULL, 0}
+     NULL, 0, 0, 0}
 
 typedef struct infl_train_result {
     double value;         /* R(θ) at the end                  */
@@ -999,6 +1031,12 @@ typedef struct infl_train_result {
  * gradient_tolerance, are of the model as it predicts. All rows of a batch are held in memory at once: INFL_E_BUDGET
  * where the objective's budget is less. INFL_E_ARGUMENT: the last batch of an epoch would have one row, and a
  * normalised channel of one pixel then has no variance; another batch avoids it.
+ *
+ * With crop or flip a step sees its images shifted and mirrored by a function of (seed, step, row): so removing a row
+ * (infl_retrain_without) changes no other row's image. The dataset stays as it is, and what is reported of R and ∇R,
+ * and gradient_tolerance, are of the images as they are. INFL_E_ARGUMENT: the model's input is no image (see
+ * infl_builder_create_image) or one of a single pixel, crop is not less than its height and width, or flip is neither
+ * 0 nor 1; INFL_E_UNSUPPORTED: the objective is a custom one.
  */
 INFL_API infl_status infl_train(infl_objective *objective, const infl_train_options *options,
                                 infl_train_result *result);

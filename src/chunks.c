@@ -289,7 +289,7 @@ static void run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, infl
     const infl_engine *engine = chunks->model->engine;
     size_t outputs = chunks->model->network.n_outputs, p = chunks->model->network.n_parameters;
     if (!kept)
-        engine->load(w, chunks->dataset, job->rows + row, n);
+        engine->load_for_step(w, chunks->dataset, job->rows + row, n, job->step);
     double *losses = job->losses == NULL || first > 0 ? NULL : job->losses + row;
     int second = job->work == INFL_WORK_HESSIAN;
     switch (job->work) {

@@ -36,6 +36,7 @@ typedef struct infl_chunk_job {
     size_t k;
     double *output;
     double *losses; /* n, or NULL */
+    const infl_training_step *step; /* sums of gradients: whose images these are; NULL: as they are stored */
 } infl_chunk_job;
 
 /* How a job is cut up, and the memory it takes: workspaces, tangents, turns. */

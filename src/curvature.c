@@ -6,24 +6,70 @@
 #include "dense.h"
 #include "memory.h"
 #include "objective.h"
+#include "random.h"
 #include "saved.h"
 
 /* Columns of a dense matrix that are asked for at once: they bound the memory and leave threads enough side by side. */
 #define DENSE_BLOCK ((size_t)128)
 
 static infl_status curvature_create(infl_curvature **out, const infl_curvature_ops *ops, void *self, size_t p,
-                                    size_t n_rows, double damping) {
+                                    size_t n_rows) {
     infl_curvature *curvature;
     INFL_ALLOCATE(curvature, 1);
-    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .threads = 1, .damping = damping,
+    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .threads = 1,
                                   .remedy = ""};
     *out = curvature;
     return INFL_OK;
 }
 
 static infl_status check_damping(const char *function, double damping) {
-    if (!(damping >= 0) || isinf(damping))
-        return infl_fail(INFL_E_ARGUMENT, "%s: damping is %g; it must be finite and not negative", function, damping);
+    if (damping != INFL_DAMPING_AUTO && (!(damping >= 0) || isinf(damping)))
+        return infl_fail(INFL_E_ARGUMENT, "%s: damping is %g; it must be finite and not negative, or INFL_DAMPING_AUTO",
+                         function, damping);
+    return INFL_OK;
+}
+
+/* low + λ ≥ (m + λ)/1000, m the largest magnitude; both by what Lanczos may be off on the safe side. */
+static infl_status find_damping(infl_curvature *curvature, double *damping) {
+    static const double condition = 1000;
+    static const uint64_t seed = 1;
+    infl_sample sample;
+    infl_extremes ends;
+    curvature->damping = 0;
+    INFL_TRY(infl_curvature_sample(curvature, INFL_SPECTRUM_ROWS, seed, &sample));
+    infl_status status = infl_curvature_extremes(curvature, &sample, seed, 1 / condition, NULL, NULL, &ends, NULL);
+    infl_release(sample.rows);
+    INFL_TRY(status);
+    double low = ends.low - ends.low_error, largest = fmax(fabs(low), ends.high + ends.high_error);
+    *damping = fmax(0, (largest / condition - low) / (1 - 1 / condition));
+    return INFL_OK;
+}
+
+static infl_status set_damping(infl_curvature *curvature, double damping) {
+    double before = curvature->damping;
+    infl_status status = damping == INFL_DAMPING_AUTO ? find_damping(curvature, &damping) : INFL_OK;
+    curvature->damping = status == INFL_OK ? damping : before;
+    return status;
+}
+
+/* The last step of a constructor: on failure nothing is left. */
+static infl_status finish(infl_curvature **out, infl_curvature *curvature, double damping, const char *function) {
+    infl_status status = set_damping(curvature, damping);
+    if (status == INFL_OK)
+        *out = curvature;
+    else
+        infl_curvature_destroy(curvature);
+    return infl_in_name_of(function, status);
+}
+
+infl_status infl_curvature_sample(const infl_curvature *curvature, size_t count, uint64_t seed, infl_sample *out) {
+    size_t n = curvature->n_rows;
+    *out = (infl_sample){NULL, n};
+    if (count == 0 || count >= n || curvature->formed != NULL)
+        return INFL_OK;
+    INFL_ALLOCATE(out->rows, n);
+    infl_random_choose(seed, INFL_STREAM_SAMPLE, n, count, out->rows);
+    out->n = count;
     return INFL_OK;
 }
 
@@ -82,18 +128,19 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
     objective_curvature *self;
     INFL_ALLOCATE(self, 1);
     *self = (objective_curvature){objective, kind};
-    infl_status status = curvature_create(out, &ops, self, infl_objective_parameters(objective),
-                                          infl_objective_rows(objective), damping);
+    infl_curvature *curvature;
+    infl_status status = curvature_create(&curvature, &ops, self, infl_objective_parameters(objective),
+                                          infl_objective_rows(objective));
     if (status != INFL_OK) {
         infl_release(self);
         return status;
     }
-    (*out)->n_others = infl_objective_others(objective);
-    (*out)->n_point = objective->n_parameters + (*out)->n_others + infl_objective_state(objective);
-    (*out)->threads = objective->threads;
+    curvature->n_others = infl_objective_others(objective);
+    curvature->n_point = objective->n_parameters + curvature->n_others + infl_objective_state(objective);
+    curvature->threads = objective->threads;
     if (kind == INFL_HESSIAN)
-        (*out)->remedy = "not a minimum? train or polish further, use INFL_GAUSS_NEWTON, or damp: ";
-    return INFL_OK;
+        curvature->remedy = "not a minimum? train or polish further, use INFL_GAUSS_NEWTON, or damp: ";
+    return finish(out, curvature, damping, __func__);
 }
 
 /*
@@ -171,17 +218,20 @@ infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matri
                 return infl_fail(INFL_E_ARGUMENT, "%s: the matrix is not symmetric: element (%zu, %zu) is %.17g, "
                                  "(%zu, %zu) is %.17g", __func__, i, j, matrix[i * p + j], j, i, matrix[j * p + i]);
     matrix_curvature *self;
+    infl_curvature *curvature;
     infl_status status = INFL_OK;
     INFL_ALLOCATE(self, 1);
     self->p = p;
     INFL_ALLOCATE_MATRIX_OR_OUT(self->matrix, p, p);
     memcpy(self->matrix, matrix, p * p * sizeof *matrix);
     symmetrise(self->matrix, p);
-    status = curvature_create(out, &ops, self, p, 0, damping);
+    status = curvature_create(&curvature, &ops, self, p, 0);
 out:
-    if (status != INFL_OK)
+    if (status != INFL_OK) {
         matrix_destroy(self);
-    return status;
+        return status;
+    }
+    return finish(out, curvature, damping, __func__);
 }
 
 typedef struct callback_curvature {
@@ -210,10 +260,13 @@ infl_status infl_curvature_from_product(infl_curvature **out, infl_product_fn pr
     callback_curvature *self;
     INFL_ALLOCATE(self, 1);
     *self = (callback_curvature){product, context};
-    infl_status status = curvature_create(out, &ops, self, p, 0, damping);
-    if (status != INFL_OK)
+    infl_curvature *curvature;
+    infl_status status = curvature_create(&curvature, &ops, self, p, 0);
+    if (status != INFL_OK) {
         infl_release(self);
-    return status;
+        return status;
+    }
+    return finish(out, curvature, damping, __func__);
 }
 
 void infl_curvature_destroy(infl_curvature *curvature) {
@@ -232,8 +285,7 @@ double infl_curvature_damping(const infl_curvature *curvature) { return curvatur
 infl_status infl_curvature_set_damping(infl_curvature *curvature, double damping) {
     INFL_REQUIRE(curvature);
     INFL_TRY(check_damping(__func__, damping));
-    curvature->damping = damping;
-    return INFL_OK;
+    return infl_in_name_of(__func__, set_damping(curvature, damping));
 }
 
 infl_status infl_curvature_read_point(const infl_curvature *curvature, double **point) {
@@ -340,7 +392,7 @@ infl_status infl_curvature_load(infl_curvature **out, infl_objective *objective,
     if (status == INFL_OK && (saved.content != INFL_SAVED_CURVATURE || saved.kind == INFL_SAVED_MATRIX))
         status = infl_saved_wrong(file, "the file is not of a curvature's matrix");
     if (status == INFL_OK)
-        status = infl_curvature_create(&curvature, objective, (infl_curvature_kind)saved.kind, damping);
+        status = infl_curvature_create(&curvature, objective, (infl_curvature_kind)saved.kind, 0);
     if (status == INFL_OK)
         status = infl_curvature_describe(curvature, &expected);
     if (status == INFL_OK)
@@ -357,6 +409,8 @@ infl_status infl_curvature_load(infl_curvature **out, infl_objective *objective,
         status = infl_saved_wrong(file, "tensor \"matrix\": it is not finite and exactly symmetric");
         goto out;
     }
+    if ((status = set_damping(curvature, damping)) != INFL_OK)
+        goto out;
     *out = curvature;
     curvature = NULL;
 out:

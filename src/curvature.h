@@ -33,6 +33,31 @@ struct infl_curvature {
 infl_status infl_curvature_product_rows(infl_curvature *curvature, const size_t *rows, size_t n, const double *vectors,
                                         size_t k, double *out);
 
+/* Random rows that stand for all; rows NULL: all of them. */
+typedef struct infl_sample {
+    size_t *rows; /* owned */
+    size_t n;     /* how many there are; of all rows n too */
+} infl_sample;
+
+/* `count` of the rows, without replacement; all where that is 0, there are no more, or products with all are cheaper. */
+infl_status infl_curvature_sample(const infl_curvature *curvature, size_t count, uint64_t seed, infl_sample *out);
+
+/* Rows of the samples that spectra are estimated over. */
+#define INFL_SPECTRUM_ROWS ((size_t)1000)
+
+/* The ends of a spectrum, and how far an eigenvalue may be from each: ‖Av − θv‖ of the Ritz pair. */
+typedef struct infl_extremes {
+    double low, high, low_error, high_error;
+} infl_extremes;
+
+/*
+ * Of C_S + λI by Lanczos, S the sample, until both errors are within tolerance × the largest magnitude or 100 products
+ * are done. dominant: the Ritz vector of the largest magnitude (p numbers), or NULL. Progress as stage "prepare".
+ */
+infl_status infl_curvature_extremes(infl_curvature *curvature, const infl_sample *sample, uint64_t seed,
+                                    double tolerance, infl_progress_fn progress, void *context, infl_extremes *out,
+                                    double *dominant);
+
 /* θ and state, to be released also on failure; NULL where C depends on none. */
 infl_status infl_curvature_read_point(const infl_curvature *curvature, double **point);
 /* INFL_E_ARGUMENT where they are others by now: "theta has changed since <since> (...); <remedy>". */

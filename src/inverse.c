@@ -97,9 +97,11 @@ static infl_status check_options(const char *function, const infl_curvature *cur
                          function, options->lissa_scale);
     if (options->lissa_repeats == 0)
         return infl_fail(INFL_E_ARGUMENT, "%s: lissa_repeats is 0; it must be at least 1", function);
-    if (curvature->n_rows != 0 && options->lissa_batch > curvature->n_rows)
-        return infl_fail(INFL_E_ARGUMENT, "%s: lissa_batch is %zu; there are %zu rows, and 0 means all of them", function,
-                         options->lissa_batch, curvature->n_rows);
+    if (curvature->n_rows != 0 && options->lissa_batch > curvature->n_rows && options->lissa_batch != INFL_ALL_ROWS)
+        return infl_fail(INFL_E_ARGUMENT, "%s: lissa_batch is %zu; there are %zu rows, and INFL_ALL_ROWS means all of "
+                         "them", function, options->lissa_batch, curvature->n_rows);
+    if (options->lissa_plain != 0 && options->lissa_plain != 1)
+        return infl_fail(INFL_E_ARGUMENT, "%s: lissa_plain is %d; 0 or 1 is expected", function, options->lissa_plain);
     return INFL_OK;
 }
 
@@ -335,6 +337,7 @@ infl_status infl_inverse_solve_named(infl_inverse *inverse, infl_solve_names nam
         frexp(infl_norm(right_sides + j * p, p), &exponents[j]);
         scale_by_power_of_two(right_sides + j * p, -exponents[j], scaled + j * p, p);
         measured[j].lambda_min = measured[j].lambda_max = NAN;
+        measured[j].scale = measured[j].batch = measured[j].deviation = NAN;
     }
     /* the iterative methods count for themselves */
     if (is_exact(inverse) && (status = infl_inverse_progress(inverse, "solve", 0, k)) != INFL_OK)

@@ -13,10 +13,16 @@
 /* The recurrence stops a little below the tolerance: the certificate's product may round otherwise than ours. */
 #define MARGIN 0.9
 
+/* Over a batch: how far its system is solved before the residual over all rows is looked at, */
+#define CYCLE 0.1
+/* and what a cycle has to gain of that. */
+#define LEAST_GAIN 0.9
+
 /* One right-hand side that still runs. The active ones stand in order, each with its row of `directions`. */
 typedef struct column {
     size_t index;                 /* of the right-hand side */
-    double target;                /* for ‖r‖ */
+    double target;                /* for ‖b − Ax‖ */
+    double pause;                 /* the ‖r‖ of the recurrence at which that is measured */
     double square;                /* ‖r‖² by the recurrence */
     double best;                  /* the smallest ‖r‖; its x stands in solutions */
     double verified;              /* ‖b − Ax‖ as last measured */
@@ -29,6 +35,7 @@ typedef struct column {
 
 typedef struct conjugate_gradients {
     infl_inverse *inverse;
+    const infl_sample *batch; /* rows NULL: all rows */
     const double *right_sides;
     double *solutions;
     infl_solve_report *reports;
@@ -40,8 +47,21 @@ typedef struct conjugate_gradients {
 } conjugate_gradients;
 
 static infl_status prepare(infl_inverse *inverse) {
-    (void)inverse; /* nothing is prepared: the operator is all that CG needs */
-    return INFL_OK;
+    infl_sample *batch;
+    INFL_ALLOCATE(batch, 1);
+    inverse->state = batch;
+    return infl_curvature_sample(inverse->curvature, inverse->options.cg_batch, inverse->options.seed, batch);
+}
+
+static void release(void *state) {
+    infl_sample *batch = state;
+    if (batch != NULL)
+        infl_release(batch->rows);
+    infl_release(batch);
+}
+
+static double pause_at(const conjugate_gradients *self, double target, double residual) {
+    return self->batch->rows == NULL ? target : fmax(target, CYCLE * residual);
 }
 
 static void start(conjugate_gradients *self, size_t j) {
@@ -52,8 +72,10 @@ static void start(conjugate_gradients *self, size_t j) {
     if (norm == 0)
         return;
     double *coefficients = self->coefficients + 2 * j * self->most_coefficients;
+    double target = MARGIN * self->inverse->options.tolerance * norm;
     self->columns[self->active] = (column){.index = j,
-                                           .target = MARGIN * self->inverse->options.tolerance * norm,
+                                           .target = target,
+                                           .pause = pause_at(self, target, norm),
                                            .square = norm * norm,
                                            .best = norm,
                                            .verified = norm,
@@ -85,7 +107,18 @@ static infl_status refuse(const conjugate_gradients *self, const column *c, doub
     const char *noun = inverse->names.noun;
     size_t number = infl_inverse_number(inverse, c->index), iteration = self->reports[c->index].iterations;
     double lambda_min;
-    infl_status status = infl_inverse_extreme(inverse, 0, &lambda_min);
+    infl_status status;
+    if (self->batch->rows != NULL) {
+        infl_extremes ends;
+        INFL_TRY(infl_curvature_extremes(inverse->curvature, self->batch, inverse->options.seed, 1e-3, NULL, NULL,
+                                         &ends, NULL));
+        char found[160];
+        snprintf(found, sizeof found, "is not positive definite over a cg_batch of %zu rows, raise that or the damping "
+                 "(CG met curvature %.6g at iteration %zu of %s %zu)", self->batch->n, quotient, iteration, noun, number);
+        return infl_inverse_indefinite(inverse, found, fmin(ends.low - ends.low_error, quotient),
+                                       fmax(fabs(ends.low), fabs(ends.high)), 1e-3);
+    }
+    status = infl_inverse_extreme(inverse, 0, &lambda_min);
     if (status == INFL_E_UNCONVERGED || status == INFL_E_MEMORY)
         return infl_fail(INFL_E_INDEFINITE, "C + %g I is not positive definite: CG met a direction of curvature %.6g at "
                          "iteration %zu of %s %zu, and the smallest eigenvalue is lower still; %sraise the damping by "
@@ -110,7 +143,9 @@ static infl_status advance(conjugate_gradients *self, size_t slot) {
     double *x = self->x + c->index * p, *r = self->r + c->index * p;
     double *d = self->directions + slot * p, *image = self->images + slot * p;
     report->iterations++;
-    report->products += 1;
+    report->products += self->batch->rows == NULL
+                            ? 1
+                            : (double)self->batch->n / (double)self->inverse->curvature->n_rows;
     double square = infl_dot(d, d, p), curvature = infl_dot(d, image, p);
     c->largest = fmax(c->largest, infl_norm(image, p) / sqrt(square));
     if (!(curvature > 4 * DBL_EPSILON * c->largest * square))
@@ -121,7 +156,7 @@ static infl_status advance(conjugate_gradients *self, size_t slot) {
     double next = infl_dot(r, r, p), beta = next / c->square;
     record(self, c, alpha, beta);
     c->square = next;
-    if (sqrt(next) < c->best) {
+    if (self->batch->rows == NULL && sqrt(next) < c->best) {
         c->best = sqrt(next);
         memcpy(self->solutions + c->index * p, x, p * sizeof *x);
     }
@@ -132,8 +167,9 @@ static infl_status advance(conjugate_gradients *self, size_t slot) {
 }
 
 /*
- * The recurrence's r has reached the target; b − Ax may have stayed behind, by rounding. Then CG begins anew from the
- * true residual, which refines x, until that gains less than a factor of two: no more is to be had.
+ * The recurrence's r has reached the target; b − Ax may have stayed behind, by rounding, or as it is over a batch. Then
+ * CG begins anew from the true residual, which refines x, until that gains less than a factor of two: no more is to be
+ * had. Over a batch each cycle gains what the batch's likeness to all rows allows.
  */
 static infl_status verify(conjugate_gradients *self, size_t slot) {
     size_t p = self->p;
@@ -144,12 +180,15 @@ static infl_status verify(conjugate_gradients *self, size_t slot) {
     const double *b = self->right_sides + c->index * p;
     for (size_t i = 0; i < p; i++)
         r[i] = b[i] - image[i];
-    double norm = infl_norm(r, p);
+    double norm = infl_norm(r, p), gain = self->batch->rows == NULL ? 0.5 : LEAST_GAIN;
+    c->done = c->done || norm <= c->target || norm > gain * c->verified;
+    if (self->batch->rows != NULL && !(norm < c->verified))
+        return INFL_OK; /* the x before stays the answer */
     memcpy(self->solutions + c->index * p, x, p * sizeof *x);
     memcpy(self->directions + slot * p, r, p * sizeof *r);
-    c->done = c->done || norm <= c->target || norm > 0.5 * c->verified;
     c->best = c->verified = norm;
     c->square = norm * norm;
+    c->pause = pause_at(self, c->target, norm);
     c->first_cycle = 0;
     return INFL_OK;
 }
@@ -185,11 +224,12 @@ static infl_status retire(conjugate_gradients *self) {
 static infl_status iterate(conjugate_gradients *self) {
     while (self->active > 0) {
         INFL_TRY(infl_inverse_progress(self->inverse, "solve", self->k - self->active, self->k));
-        INFL_TRY(infl_curvature_product_rows(self->inverse->curvature, NULL, 0, self->directions, self->active,
-                                             self->images));
+        INFL_TRY(infl_curvature_product_rows(self->inverse->curvature, self->batch->rows, self->batch->n,
+                                             self->directions, self->active, self->images));
         for (size_t slot = 0; slot < self->active; slot++) {
+            const column *c = &self->columns[slot];
             INFL_TRY(advance(self, slot));
-            if (sqrt(self->columns[slot].square) <= self->columns[slot].target)
+            if (sqrt(c->square) <= c->pause || (self->batch->rows != NULL && c->done))
                 INFL_TRY(verify(self, slot));
         }
         INFL_TRY(retire(self));
@@ -201,6 +241,7 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
                          infl_solve_report *reports) {
     size_t p = inverse->curvature->p, asked = inverse->options.max_iterations;
     conjugate_gradients self = {.inverse = inverse,
+                                .batch = inverse->state,
                                 .right_sides = right_sides,
                                 .solutions = solutions,
                                 .reports = reports,
@@ -215,8 +256,10 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     INFL_ALLOCATE_MATRIX_OR_OUT(self.images, k, p);
     INFL_ALLOCATE_OR_OUT(self.columns, k);
     INFL_ALLOCATE_MATRIX_OR_OUT(self.coefficients, k, 2 * self.most_coefficients);
-    for (size_t j = 0; j < k; j++)
+    for (size_t j = 0; j < k; j++) {
         start(&self, j);
+        reports[j].batch = inverse->curvature->n_rows == 0 ? NAN : (double)self.batch->n;
+    }
     status = iterate(&self);
 out:
     infl_release(self.x);
@@ -228,4 +271,15 @@ out:
     return status;
 }
 
-const infl_inverse_ops infl_inverse_cg = {.name = "CG", .prepare = prepare, .release = infl_release, .solve = solve};
+static infl_status explain(const infl_inverse *inverse, size_t j) {
+    const infl_sample *batch = inverse->state;
+    if (batch->rows == NULL)
+        return INFL_OK;
+    return infl_fail(INFL_E_UNCONVERGED, "CG over a cg_batch of %zu of %zu rows left %s %zu unconverged: too few rows to "
+                     "stand for all, or too few iterations; raise cg_batch, max_iterations, the tolerance or the "
+                     "damping, or accept_unconverged", batch->n, inverse->curvature->n_rows, inverse->names.noun,
+                     infl_inverse_number(inverse, j));
+}
+
+const infl_inverse_ops infl_inverse_cg = {.name = "CG", .prepare = prepare, .release = release, .solve = solve,
+                                          .explain = explain};

@@ -1,6 +1,10 @@
 /*
  * h ← b + h − (C_S + λI)h/s converges to s(C + λI)⁻¹b where all eigenvalues lie in (0, 2s). λ is the true damping and
  * appears once; the recursions in the literature that write (1−d)h − Hh/s solve with λ = s·d.
+ *
+ * Over batches the noise of C_S h never ends, as h does not go to 0. Refining, the recursion begins anew at each look,
+ * for the residual over all rows: what then is noisy is a correction, which goes to 0. Written for h as a whole that is
+ * h ← h + b − Ah̃/s − A_S(h − h̃)/s, the control variate of Johnson & Zhang (NeurIPS 2013).
  */
 #include <math.h>
 #include <stdio.h>
@@ -11,11 +15,13 @@
 #include "memory.h"
 #include "random.h"
 
-#define DEFAULT_DEPTH ((size_t)20000)      /* over all rows: it ends when it has converged */
-#define DEFAULT_BATCH_DEPTH ((size_t)5000) /* over batches it may never */
+#define DEFAULT_DEPTH ((size_t)20000)      /* it ends when it has converged */
+#define DEFAULT_PLAIN_DEPTH ((size_t)5000) /* plain over batches it may never */
 #define DEFAULT_CHECK ((size_t)50)
+#define BATCH_SHARE ((size_t)16) /* of the rows in a batch of our choice, */
+#define LEAST_BATCH ((size_t)64) /* which is of no fewer: all rows then cost little more */
 #define SCALE_MARGIN 1.1
-#define POWER_STEPS 200
+#define SCALE_TOLERANCE 0.01
 #define PROBES 10      /* batches whose largest eigenvalue is looked at */
 #define PROBE_STEPS 10 /* from the dominant direction of all rows */
 #define PROBE_STREAM (INFL_STREAM_LISSA | (UINT64_MAX << 8)) /* of a repeat that never runs */
@@ -23,29 +29,32 @@
 /* A residual of this many times b: x = 0 would be a far better answer. The same growth from the best one seen. */
 #define RUNAWAY 10.0
 
+/* Looks in a row, refining over batches of a given size, at which the residual was no smaller. */
+#define MOST_FAILURES 5
+
 /* Ends a little below the tolerance: the certificate's product may round otherwise than ours. */
 #define MARGIN 0.9
 
 typedef struct lissa_state {
     double scale;
-    size_t batch; /* rows a batch; 0: all rows, no sampling */
+    size_t batch; /* rows a batch at first; 0: all rows, no sampling */
+    int grows;    /* it is of our choice */
+    int refines;
 } lissa_state;
 
 /* The rows of batch number `index` of a stream, drawn with replacement. */
-static void draw(const infl_inverse *inverse, uint64_t stream, size_t index, size_t *rows) {
-    const lissa_state *self = inverse->state;
-    for (size_t i = 0; i < self->batch; i++)
-        rows[i] = (size_t)infl_random_below(inverse->options.seed, stream, (uint64_t)index * self->batch + i,
+static void draw(const infl_inverse *inverse, uint64_t stream, size_t index, size_t batch, size_t *rows) {
+    for (size_t i = 0; i < batch; i++)
+        rows[i] = (size_t)infl_random_below(inverse->options.seed, stream, (uint64_t)index * batch + i,
                                             inverse->curvature->n_rows);
 }
 
-/* Power iteration from the unit vector v, which is left at the direction found: ‖Av‖ grows towards max|e|. */
-static infl_status power_iteration(infl_inverse *inverse, const size_t *rows, size_t n, int steps, double *v,
-                                   double *image, double *largest) {
+/* Power iteration over the given rows from the unit vector v: ‖Av‖ grows towards max|e|. */
+static infl_status power_iteration(infl_inverse *inverse, const size_t *rows, size_t n, double *v, double *image,
+                                   double *largest) {
     size_t p = inverse->curvature->p;
     *largest = 0;
-    for (int step = 0; step < steps; step++) {
-        INFL_TRY(infl_inverse_progress(inverse, "prepare", (size_t)step, (size_t)steps));
+    for (int step = 0; step < PROBE_STEPS; step++) {
         INFL_TRY(infl_curvature_product_rows(inverse->curvature, rows, n, v, 1, image));
         double norm = infl_norm(image, p);
         if (norm == 0)
@@ -61,34 +70,38 @@ static infl_status power_iteration(infl_inverse *inverse, const size_t *rows, si
 }
 
 /*
- * s = 1.1 × the largest |eigenvalue| of all rows, and of ten random batches: a batch with a larger one would expand h
+ * s = 1.1 × the largest |eigenvalue| of the sample, and of ten random batches: a batch with a larger one would expand h
  * along that direction. (The mean over batches is what counts in the end, so ten stand well for the others.)
  */
 static infl_status find_scale(infl_inverse *inverse) {
     lissa_state *self = inverse->state;
+    const infl_inverse_options *options = &inverse->options;
     size_t p = inverse->curvature->p;
     double *v = NULL, *dominant = NULL, *image = NULL, largest, of_batch;
     size_t *rows = NULL;
-    infl_status status = INFL_OK;
+    infl_extremes ends;
+    infl_sample sample;
+    infl_status status = infl_curvature_sample(inverse->curvature, INFL_SPECTRUM_ROWS, options->seed, &sample);
+    if (status != INFL_OK)
+        return status;
     INFL_ALLOCATE_OR_OUT(v, p);
     INFL_ALLOCATE_OR_OUT(dominant, p);
     INFL_ALLOCATE_OR_OUT(image, p);
     INFL_ALLOCATE_OR_OUT(rows, self->batch);
-    for (size_t i = 0; i < p; i++)
-        dominant[i] = infl_random_normal(inverse->options.seed, INFL_STREAM_START, i);
-    double norm = infl_norm(dominant, p);
-    for (size_t i = 0; i < p; i++)
-        dominant[i] /= norm;
-    if ((status = power_iteration(inverse, NULL, 0, POWER_STEPS, dominant, image, &largest)) != INFL_OK)
+    if ((status = infl_curvature_extremes(inverse->curvature, &sample, options->seed, SCALE_TOLERANCE,
+                                          options->progress, options->progress_context, &ends, dominant)) != INFL_OK)
         goto out;
+    largest = fmax(fabs(ends.low) + ends.low_error, fabs(ends.high) + ends.high_error);
     if (largest == 0) {
         status = infl_inverse_indefinite(inverse, "is zero", 0, 0, 0);
         goto out;
     }
     for (size_t probe = 0; self->batch > 0 && probe < PROBES; probe++) {
-        draw(inverse, PROBE_STREAM, probe, rows);
+        if ((status = infl_inverse_progress(inverse, "prepare", probe, PROBES)) != INFL_OK)
+            goto out;
+        draw(inverse, PROBE_STREAM, probe, self->batch, rows);
         memcpy(v, dominant, p * sizeof *v);
-        if ((status = power_iteration(inverse, rows, self->batch, PROBE_STEPS, v, image, &of_batch)) != INFL_OK)
+        if ((status = power_iteration(inverse, rows, self->batch, v, image, &of_batch)) != INFL_OK)
             goto out;
         largest = fmax(largest, of_batch);
     }
@@ -98,16 +111,25 @@ out:
     infl_release(dominant);
     infl_release(image);
     infl_release(rows);
+    infl_release(sample.rows);
     return status;
 }
 
 static infl_status prepare(infl_inverse *inverse) {
+    const infl_curvature *curvature = inverse->curvature;
+    const infl_inverse_options *options = &inverse->options;
     lissa_state *self;
     INFL_ALLOCATE(self, 1);
     inverse->state = self;
-    /* an operator without rows is its own estimate */
-    self->batch = inverse->curvature->n_rows == 0 ? 0 : inverse->options.lissa_batch;
-    self->scale = inverse->options.lissa_scale;
+    size_t n = curvature->n_rows, ours = n / BATCH_SHARE;
+    /* products with a formed matrix cost less than any batch, and an operator without rows is its own estimate */
+    self->grows = options->lissa_batch == 0 && curvature->formed == NULL && ours >= LEAST_BATCH;
+    if (self->grows)
+        self->batch = ours;
+    else if (n > 0 && options->lissa_batch != INFL_ALL_ROWS)
+        self->batch = options->lissa_batch;
+    self->refines = self->batch > 0 && !options->lissa_plain;
+    self->scale = options->lissa_scale;
     return self->scale > 0 ? INFL_OK : find_scale(inverse);
 }
 
@@ -115,18 +137,21 @@ static infl_status prepare(infl_inverse *inverse) {
 typedef struct column {
     size_t index;
     double norm; /* ‖b‖ */
-    double best; /* the smallest relative residual seen; its h stands in `best` of the recursion */
+    double best; /* the smallest relative residual seen; its h stands in answers */
+    int failures;
     int done;
 } column;
 
 typedef struct recursion {
     infl_inverse *inverse;
     const lissa_state *state;
-    const double *right_sides;
     infl_solve_report *reports;
     size_t p, k, active, depth, check, repeats;
+    size_t batch;       /* rows; 0: all */
+    int noisy;          /* at this look some residual was no smaller */
     double *h, *images; /* active×p */
-    double *best;       /* k×p */
+    double *sides;      /* k×p: b; refining, the residual at the last look */
+    double *answers;    /* k×p: the best h; refining, the sum of the accepted ones */
     size_t *rows;       /* of the batch */
     column *columns;    /* active */
 } recursion;
@@ -135,7 +160,15 @@ static size_t depth_of(const infl_inverse *inverse) {
     const lissa_state *state = inverse->state;
     if (inverse->options.max_iterations != 0)
         return inverse->options.max_iterations;
-    return state->batch > 0 ? DEFAULT_BATCH_DEPTH : DEFAULT_DEPTH;
+    return state->batch > 0 && !state->refines ? DEFAULT_PLAIN_DEPTH : DEFAULT_DEPTH;
+}
+
+static size_t check_of(const infl_inverse *inverse) {
+    const lissa_state *state = inverse->state;
+    if (inverse->options.lissa_check != 0)
+        return inverse->options.lissa_check;
+    size_t passes = state->refines ? 2 * (inverse->curvature->n_rows / state->batch) : 0;
+    return passes > DEFAULT_CHECK ? passes : DEFAULT_CHECK;
 }
 
 /*
@@ -178,7 +211,7 @@ static infl_status diverged(const recursion *self, size_t slot, size_t repeat, s
                      options->lissa_scale > 0 ? " (given)" : "", inverse->curvature->damping,
                      options->lissa_scale > 0 ? "raise lissa_scale (0 finds one) or the damping"
                                               : "raise lissa_scale or the damping",
-                     self->state->batch > 0 ? ", or lissa_batch" : "");
+                     self->batch > 0 ? ", or lissa_batch" : "");
 }
 
 /* Looks at the relative residual of h in this slot: keeps the best, ends the column or the solve. */
@@ -186,63 +219,125 @@ static infl_status look(recursion *self, size_t slot, size_t repeat, size_t iter
     column *c = &self->columns[slot];
     size_t p = self->p;
     /* over all rows the residual of a definite operator never grows; over batches it only stays bounded */
-    double limit = self->state->batch == 0 && c->best < 1 ? RUNAWAY * fmax(c->best, 1e-12) : RUNAWAY;
+    double limit = self->batch == 0 && c->best < 1 ? RUNAWAY * fmax(c->best, 1e-12) : RUNAWAY;
     if (!(residual <= limit))
         return diverged(self, slot, repeat, iteration, "diverged", residual);
     if (residual < c->best) {
         c->best = residual;
-        memcpy(self->best + c->index * p, self->h + slot * p, p * sizeof *self->h);
+        memcpy(self->answers + c->index * p, self->h + slot * p, p * sizeof *self->h);
     }
     c->done = residual <= MARGIN * self->inverse->options.tolerance;
+    return INFL_OK;
+}
+
+/* Begins anew in this slot: the first step of the recursion from 0. */
+static void restart(recursion *self, size_t slot) {
+    memcpy(self->h + slot * self->p, self->sides + self->columns[slot].index * self->p, self->p * sizeof *self->h);
+}
+
+/*
+ * Refining, with the residual that h leaves and its relative norm: it becomes the right-hand side where it is smaller.
+ * Else h is dropped, and where chance may be why, other batches are tried.
+ */
+static infl_status refine(recursion *self, size_t slot, size_t repeat, size_t iteration, const double *left,
+                          double residual) {
+    column *c = &self->columns[slot];
+    size_t p = self->p;
+    if (residual < c->best) {
+        c->best = residual;
+        c->failures = 0;
+        infl_axpy(1, self->h + slot * p, self->answers + c->index * p, p);
+        memcpy(self->sides + c->index * p, left, p * sizeof *left);
+    } else {
+        self->noisy = 1;
+        c->failures++;
+        int last = self->batch == 0 ? !(residual <= RUNAWAY * c->best)
+                                    : !self->state->grows && c->failures == MOST_FAILURES;
+        if (last)
+            return diverged(self, slot, repeat, iteration, "diverged", residual);
+    }
+    restart(self, slot);
+    c->done = c->best <= MARGIN * self->inverse->options.tolerance;
     return INFL_OK;
 }
 
 /* The image Ah of this slot becomes b − Ah/s: what the recursion adds to h, and the residual of x = h/s. */
 static double *bracket(recursion *self, size_t slot) {
     size_t p = self->p;
-    const double *b = self->right_sides + self->columns[slot].index * p;
+    const double *b = self->sides + self->columns[slot].index * p;
     double *image = self->images + slot * p;
     for (size_t i = 0; i < p; i++)
         image[i] = b[i] - image[i] / self->state->scale;
     return image;
 }
 
-static infl_status product(recursion *self, const size_t *rows, size_t n, size_t repeat, size_t iteration) {
+/* *overflowed: the products of some slot did, and there are none. */
+static infl_status product(recursion *self, const size_t *rows, size_t n, size_t *overflowed) {
     infl_status status = infl_curvature_product_rows(self->inverse->curvature, rows, n, self->h, self->active,
                                                      self->images);
+    *overflowed = SIZE_MAX;
     if (status == INFL_E_NONFINITE)
         for (size_t slot = 0; slot < self->active; slot++)
-            if (!(infl_norm(self->h + slot * self->p, self->p) < 1e30)) /* where the products of f32 overflow */
-                return diverged(self, slot, repeat, iteration, "overflowed", INFINITY);
+            if (!(infl_norm(self->h + slot * self->p, self->p) < 1e30)) { /* where the products of f32 overflow */
+                *overflowed = slot;
+                return INFL_OK;
+            }
     return status;
 }
 
+/* Refining, chance may be why; the slots have no use for the others' h either. */
+static infl_status overflow(recursion *self, size_t slot, size_t repeat, size_t iteration) {
+    if (!self->state->refines)
+        return diverged(self, slot, repeat, iteration, "overflowed", INFINITY);
+    for (slot = 0; slot < self->active; slot++)
+        INFL_TRY(refine(self, slot, repeat, iteration, NULL, INFINITY));
+    return INFL_OK;
+}
+
+static infl_status look_at_all(recursion *self, size_t repeat, size_t iteration) {
+    size_t overflowed, p = self->p;
+    INFL_TRY(product(self, NULL, 0, &overflowed));
+    if (overflowed != SIZE_MAX)
+        return overflow(self, overflowed, repeat, iteration);
+    for (size_t slot = 0; slot < self->active; slot++) {
+        const column *c = &self->columns[slot];
+        self->reports[c->index].products += 1;
+        const double *left = bracket(self, slot);
+        double residual = infl_norm(left, p) / c->norm;
+        INFL_TRY(self->state->refines ? refine(self, slot, repeat, iteration, left, residual)
+                                      : look(self, slot, repeat, iteration, residual));
+    }
+    return INFL_OK;
+}
+
 static infl_status step(recursion *self, size_t repeat, size_t iteration) {
-    const lissa_state *state = self->state;
-    size_t p = self->p, n_rows = self->inverse->curvature->n_rows;
+    size_t overflowed, p = self->p, n_rows = self->inverse->curvature->n_rows;
     int looking = iteration % self->check == 0 || iteration == self->depth;
-    if (state->batch > 0)
-        draw(self->inverse, INFL_STREAM_LISSA | (uint64_t)repeat << 8, iteration - 1, self->rows);
-    INFL_TRY(product(self, state->batch > 0 ? self->rows : NULL, state->batch, repeat, iteration));
+    /* where each step sees all rows, its residual is that of the h before it */
+    int known = self->batch == 0 && !self->state->refines;
+    if (self->batch > 0)
+        draw(self->inverse, INFL_STREAM_LISSA | (uint64_t)repeat << 8, iteration - 1, self->batch, self->rows);
+    INFL_TRY(product(self, self->batch > 0 ? self->rows : NULL, self->batch, &overflowed));
+    if (overflowed != SIZE_MAX)
+        return overflow(self, overflowed, repeat, iteration);
     for (size_t slot = 0; slot < self->active; slot++) {
         const column *c = &self->columns[slot];
         infl_solve_report *report = &self->reports[c->index];
         report->iterations++;
-        report->products += state->batch > 0 ? (double)state->batch / (double)n_rows : 1;
+        report->products += self->batch > 0 ? (double)self->batch / (double)n_rows : 1;
         const double *image = bracket(self, slot);
-        if (state->batch == 0 && looking)
+        if (known && looking)
             INFL_TRY(look(self, slot, repeat, iteration, infl_norm(image, p) / c->norm));
         infl_axpy(1, image, self->h + slot * p, p);
     }
-    if (state->batch == 0 || !looking)
-        return INFL_OK;
-    INFL_TRY(product(self, NULL, 0, repeat, iteration));
-    for (size_t slot = 0; slot < self->active; slot++) {
-        const column *c = &self->columns[slot];
-        self->reports[c->index].products += 1;
-        INFL_TRY(look(self, slot, repeat, iteration, infl_norm(bracket(self, slot), p) / c->norm));
-    }
-    return INFL_OK;
+    return known || !looking ? INFL_OK : look_at_all(self, repeat, iteration);
+}
+
+/* After a look that found too much noise. */
+static void grow(recursion *self) {
+    if (self->noisy && self->state->grows && self->batch > 0)
+        self->batch = 4 * self->batch > self->inverse->curvature->n_rows ? 0 : 2 * self->batch;
+    self->noisy = 0;
 }
 
 static void retire(recursion *self) {
@@ -259,16 +354,39 @@ static void retire(recursion *self) {
     self->active = kept;
 }
 
-static void start(recursion *self) {
+static void start(recursion *self, const double *right_sides) {
     size_t p = self->p;
+    memcpy(self->sides, right_sides, self->k * p * sizeof *right_sides);
+    memset(self->answers, 0, self->k * p * sizeof *self->answers);
     self->active = 0;
     for (size_t j = 0; j < self->k; j++) {
-        double norm = infl_norm(self->right_sides + j * p, p);
+        double norm = infl_norm(right_sides + j * p, p);
         if (norm == 0)
             continue;
-        self->columns[self->active] = (column){.index = j, .norm = norm, .best = INFINITY};
-        memcpy(self->h + self->active * p, self->right_sides + j * p, p * sizeof *self->h);
-        self->active++;
+        /* refining, h = 0 with the residual b is what there is */
+        self->columns[self->active] = (column){.index = j, .norm = norm, .best = self->state->refines ? 1 : INFINITY};
+        restart(self, self->active++);
+    }
+}
+
+/* The answers of one more repeat; spread: k sums of ‖x − mean‖² (Welford 1962). */
+static void add_repeat(const recursion *self, size_t repeat, double *mean, double *spread) {
+    for (size_t j = 0; j < self->k; j++)
+        for (size_t i = j * self->p; i < (j + 1) * self->p; i++) {
+            double x = self->answers[i] / self->state->scale, off = x - mean[i];
+            mean[i] += off / (double)(repeat + 1);
+            spread[j] += off * (x - mean[i]);
+        }
+}
+
+static void report(const recursion *self, const double *solutions, const double *spread) {
+    double n = (double)self->repeats, rows = (double)self->inverse->curvature->n_rows;
+    for (size_t j = 0; j < self->k; j++) {
+        double norm = infl_norm(solutions + j * self->p, self->p);
+        self->reports[j].scale = self->state->scale;
+        self->reports[j].batch = rows == 0 ? NAN : self->batch > 0 ? (double)self->batch : rows;
+        if (self->repeats > 1)
+            self->reports[j].deviation = norm > 0 ? sqrt(spread[j] / (n * (n - 1))) / norm : 0;
     }
 }
 
@@ -279,40 +397,47 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     size_t p = inverse->curvature->p;
     recursion self = {.inverse = inverse,
                       .state = state,
-                      .right_sides = right_sides,
                       .reports = reports,
                       .p = p,
                       .k = k,
                       .depth = depth_of(inverse),
-                      .check = options->lissa_check != 0 ? options->lissa_check : DEFAULT_CHECK,
+                      .check = check_of(inverse),
+                      .batch = state->batch,
                       .repeats = state->batch > 0 ? options->lissa_repeats : 1}; /* without chance all are the same */
+    double *spread = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX_OR_OUT(self.h, k, p);
     INFL_ALLOCATE_MATRIX_OR_OUT(self.images, k, p);
-    INFL_ALLOCATE_MATRIX_OR_OUT(self.best, k, p);
-    INFL_ALLOCATE_OR_OUT(self.rows, state->batch);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.sides, k, p);
+    INFL_ALLOCATE_MATRIX_OR_OUT(self.answers, k, p);
+    INFL_ALLOCATE_OR_OUT(self.rows, state->grows ? inverse->curvature->n_rows : state->batch);
     INFL_ALLOCATE_OR_OUT(self.columns, k);
+    INFL_ALLOCATE_OR_OUT(spread, k);
     memset(solutions, 0, k * p * sizeof *solutions);
     size_t total = self.repeats * self.depth;
     for (size_t repeat = 0; repeat < self.repeats; repeat++) {
-        start(&self);
+        start(&self, right_sides);
         for (size_t iteration = 1; iteration <= self.depth && self.active > 0; iteration++) {
             size_t done = repeat * self.depth + iteration - 1;
             if ((status = infl_inverse_progress(inverse, "solve", done, total)) != INFL_OK)
                 goto out;
             if ((status = step(&self, repeat, iteration)) != INFL_OK)
                 goto out;
+            grow(&self);
             retire(&self);
         }
-        infl_axpy(1 / (state->scale * (double)self.repeats), self.best, solutions, k * p);
+        add_repeat(&self, repeat, solutions, spread);
     }
+    report(&self, solutions, spread);
     status = infl_inverse_progress(inverse, "solve", total, total);
 out:
     infl_release(self.h);
     infl_release(self.images);
-    infl_release(self.best);
+    infl_release(self.sides);
+    infl_release(self.answers);
     infl_release(self.rows);
     infl_release(self.columns);
+    infl_release(spread);
     return status;
 }
 

@@ -8,10 +8,12 @@
 #include "random.h"
 
 #define MOST_BY_DEFAULT ((size_t)300)
+#define MOST_FOR_EXTREMES ((size_t)100)
 
 /* The basis grows by a vector a product, T is its projection of the operator: αs on the diagonal, βs beside it. */
 typedef struct lanczos {
     infl_curvature *curvature;
+    infl_sample sample; /* borrowed */
     size_t p, most, steps;
     double **basis; /* most + 1 pointers to p numbers, orthonormal */
     double *alpha;  /* most */
@@ -51,7 +53,7 @@ static infl_status step(lanczos *self) {
     double *w;
     INFL_ALLOCATE(w, p);
     self->basis[j + 1] = w;
-    INFL_TRY(infl_curvature_product_rows(self->curvature, NULL, 0, self->basis[j], 1, w));
+    INFL_TRY(infl_curvature_product_rows(self->curvature, self->sample.rows, self->sample.n, self->basis[j], 1, w));
     self->alpha[j] = infl_dot(self->basis[j], w, p);
     infl_axpy(-self->alpha[j], self->basis[j], w, p);
     if (j > 0)
@@ -82,6 +84,31 @@ static infl_status ritz(const lanczos *self, double *values, double *vectors) {
     infl_status status = infl_tridiagonal_eigen(values, off_diagonal, self->steps, vectors);
     infl_release(off_diagonal);
     return status;
+}
+
+/* With the first vector of the basis; to be released also on failure. */
+static infl_status begin(lanczos *self) {
+    INFL_ALLOCATE(self->basis, self->most + 1);
+    INFL_ALLOCATE(self->alpha, self->most);
+    INFL_ALLOCATE(self->beta, self->most);
+    INFL_ALLOCATE(self->basis[0], self->p);
+    random_direction(self, 0, self->basis[0]);
+    return INFL_OK;
+}
+
+static void end(lanczos *self) {
+    for (size_t j = 0; self->basis != NULL && j <= self->most; j++)
+        infl_release(self->basis[j]);
+    infl_release(self->basis);
+    infl_release(self->alpha);
+    infl_release(self->beta);
+}
+
+/* out = Σ coefficients[j] basis[j] */
+static void ritz_vector(const lanczos *self, const double *coefficients, double *out) {
+    memset(out, 0, self->p * sizeof *out);
+    for (size_t j = 0; j < self->steps; j++)
+        infl_axpy(coefficients[j], self->basis[j], out, self->p);
 }
 
 static size_t wanted(const lanczos *self, size_t i, int largest) { return largest ? self->steps - 1 - i : i; }
@@ -127,12 +154,10 @@ infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int larg
     size_t converged = 0;
     double worst = 0;
     infl_status status = INFL_OK;
-    INFL_ALLOCATE_OR_OUT(self.basis, most + 1);
-    INFL_ALLOCATE_OR_OUT(self.alpha, most);
-    INFL_ALLOCATE_OR_OUT(self.beta, most);
+    if ((status = infl_curvature_sample(curvature, given.sample, given.seed, &self.sample)) != INFL_OK ||
+        (status = begin(&self)) != INFL_OK)
+        goto out;
     INFL_ALLOCATE_OR_OUT(values, most);
-    INFL_ALLOCATE_OR_OUT(self.basis[0], p);
-    random_direction(&self, 0, self.basis[0]);
     for (size_t look = k; converged < k && self.steps < most;) {
         if ((status = step(&self)) != INFL_OK)
             goto out;
@@ -155,14 +180,12 @@ infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int larg
     if (eigenvectors != NULL || residuals != NULL) {
         size_t m = self.steps;
         INFL_ALLOCATE_MATRIX_OR_OUT(found, k, p);
-        for (size_t i = 0; i < k; i++) {
-            const double *coefficients = vectors + wanted(&self, i, largest) * m;
-            for (size_t j = 0; j < m; j++)
-                infl_axpy(coefficients[j], self.basis[j], found + i * p, p);
-        }
+        for (size_t i = 0; i < k; i++)
+            ritz_vector(&self, vectors + wanted(&self, i, largest) * m, found + i * p);
         if (residuals != NULL) {
             INFL_ALLOCATE_MATRIX_OR_OUT(images, k, p);
-            if ((status = infl_curvature_product_rows(curvature, NULL, 0, found, k, images)) != INFL_OK)
+            if ((status = infl_curvature_product_rows(curvature, self.sample.rows, self.sample.n, found, k, images)) !=
+                INFL_OK)
                 goto out;
         }
     }
@@ -176,15 +199,48 @@ infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int larg
     if (eigenvectors != NULL)
         memcpy(eigenvectors, found, k * p * sizeof *eigenvectors);
 out:
-    if (self.basis != NULL)
-        for (size_t j = 0; j <= most; j++)
-            infl_release(self.basis[j]);
-    infl_release(self.basis);
-    infl_release(self.alpha);
-    infl_release(self.beta);
+    end(&self);
+    infl_release(self.sample.rows);
     infl_release(values);
     infl_release(vectors);
     infl_release(found);
     infl_release(images);
     return infl_in_name_of(__func__, status);
+}
+
+infl_status infl_curvature_extremes(infl_curvature *curvature, const infl_sample *sample, uint64_t seed,
+                                    double tolerance, infl_progress_fn progress, void *context, infl_extremes *out,
+                                    double *dominant) {
+    size_t p = curvature->p, most = p < MOST_FOR_EXTREMES ? p : MOST_FOR_EXTREMES;
+    lanczos self = {.curvature = curvature, .sample = *sample, .p = p, .most = most, .seed = seed};
+    double *values = NULL, *vectors = NULL, low_error = INFINITY, high_error = INFINITY, magnitude = 0;
+    infl_status status = begin(&self);
+    if (status != INFL_OK)
+        goto out;
+    INFL_ALLOCATE_OR_OUT(values, most);
+    for (size_t look = 1; self.steps < most && fmax(low_error, high_error) > tolerance * magnitude;) {
+        if ((status = infl_report_progress(progress, context, "prepare", self.steps, most)) != INFL_OK ||
+            (status = step(&self)) != INFL_OK)
+            goto out;
+        size_t m = self.steps;
+        if (m < look && m < most)
+            continue;
+        look = m + 1 + m / 10;
+        infl_release(vectors);
+        INFL_ALLOCATE_MATRIX_OR_OUT(vectors, m, m);
+        if ((status = ritz(&self, values, vectors)) != INFL_OK)
+            goto out;
+        magnitude = fmax(fabs(values[0]), fabs(values[m - 1]));
+        low_error = fabs(self.beta[m - 1] * vectors[m - 1]);
+        high_error = fabs(self.beta[m - 1] * vectors[m * m - 1]);
+    }
+    size_t last = self.steps - 1;
+    *out = (infl_extremes){values[0], values[last], low_error, high_error};
+    if (dominant != NULL)
+        ritz_vector(&self, vectors + (fabs(values[0]) > fabs(values[last]) ? 0 : last * self.steps), dominant);
+out:
+    end(&self);
+    infl_release(values);
+    infl_release(vectors);
+    return status;
 }

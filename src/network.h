@@ -143,6 +143,13 @@ typedef enum infl_seed_kind {
     INFL_SEED_FISHER,    /* (∇_f ℓ · ẏ) ∇_f ℓ */
 } infl_seed_kind;
 
+/* A step of training, and what it makes of its images: a function of (seed, number, row) alone. */
+typedef struct infl_training_step {
+    uint64_t seed, number;
+    size_t crop; /* shifted by up to so many pixels */
+    int flip;    /* mirrored, with probability 1/2 */
+} infl_training_step;
+
 /* What a chunk has to know in training: of the batch that it is part of, and of its own rows. */
 typedef struct infl_training {
     double rows;          /* of the batch */
@@ -200,6 +207,9 @@ typedef struct infl_engine {
 
     /* loads rows of the dataset: features, and targets as the loss reads them */
     void (*load)(infl_workspace *workspace, const infl_dataset *dataset, const size_t *rows, size_t n);
+    /* the same, images as the step sees them; step NULL: as they are stored */
+    void (*load_for_step)(infl_workspace *workspace, const infl_dataset *dataset, const size_t *rows, size_t n,
+                          const infl_training_step *step);
     /* computes the slots first .. last−1: values are slot 0. first 1: the values (and slot 0 of the cotangents) of the
      * pass before are kept, which had the same chunk */
     void (*forward)(infl_workspace *workspace, const infl_point *at, size_t first, size_t last);

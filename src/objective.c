@@ -582,12 +582,11 @@ static infl_status evaluate(infl_objective *objective, const size_t *rows, size_
     return infl_in_name_of(function, status);
 }
 
-infl_status infl_objective_training_gradient(infl_objective *objective, const size_t *rows, size_t n, uint64_t seed,
-                                             uint64_t step, double *gradient) {
+infl_status infl_objective_training_gradient(infl_objective *objective, const size_t *rows, size_t n,
+                                             const struct infl_training_step *step, double *gradient) {
     const size_t *mapped;
     INFL_TRY(source_rows(objective, rows, n, &mapped));
-    infl_status status =
-        objective->ops->training_gradient(objective->source, mapped, n, seed, step, objective->gradient);
+    infl_status status = objective->ops->training_gradient(objective->source, mapped, n, step, objective->gradient);
     release_rows(objective, mapped);
     return status != INFL_OK ? status : finish(objective, n, NULL, gradient);
 }

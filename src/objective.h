@@ -8,6 +8,8 @@
 #include "error.h"
 #include "identity.h"
 
+struct infl_training_step; /* network.h */
+
 /* A dense matrix, or the part of it for some parameters, that is asked for. */
 typedef struct infl_dense_call {
     infl_curvature_kind kind;
@@ -50,8 +52,11 @@ typedef struct infl_source_ops {
                                       double *out, double *losses);
     /* the rows that a step must have where training is a mode of its own; 0, or NULL: it is not */
     size_t (*training_rows)(const void *self);
-    /* out: p, Σ_i ∇ℓ_i in that mode; the state follows the batch. seed, step: of its random numbers */
-    infl_status (*training_gradient)(void *self, const size_t *rows, size_t n, uint64_t seed, uint64_t step, double *out);
+    /* out: p, Σ_i ∇ℓ_i in that mode, of images as the step sees them; the state follows the batch. Any network can */
+    infl_status (*training_gradient)(void *self, const size_t *rows, size_t n, const struct infl_training_step *step,
+                                     double *out);
+    /* fails where rows are no images, or none of which `crop` pixels can be cut off */
+    infl_status (*check_images)(const void *self, size_t crop);
     /* out: k×p, Σ_i C_i v_j */
     infl_status (*products)(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
                             size_t k, double *out);
@@ -120,9 +125,10 @@ infl_status infl_objective_check_others(const infl_objective *train, const infl_
 infl_status infl_objective_check_rows(const infl_objective *objective, const size_t *rows, size_t n_rows, size_t *n,
                                       const char *function);
 
-/* ∇R of the given rows (NULL: all n) as training sees them: where ops->training_rows is not 0. */
-infl_status infl_objective_training_gradient(infl_objective *objective, const size_t *rows, size_t n, uint64_t seed,
-                                             uint64_t step, double *gradient);
+/* ∇R of the given rows (NULL: all n) as training sees them in this step: where ops->training_rows is not 0, or where
+ * images are changed and ops->check_images passes. */
+infl_status infl_objective_training_gradient(infl_objective *objective, const size_t *rows, size_t n,
+                                             const struct infl_training_step *step, double *gradient);
 
 /* 0 → what OpenMP offers; negative → INFL_E_ARGUMENT. */
 infl_status infl_resolve_threads(int asked, int *threads, const char *function);

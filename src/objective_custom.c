@@ -182,6 +182,11 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
     return check(call.function(calls->context, source->theta, rows, n, vectors, k, out), call.name);
 }
 
+static infl_status check_images(const void *self, size_t crop) {
+    (void)self, (void)crop;
+    return infl_fail(INFL_E_UNSUPPORTED, "crop and flip are of a network's images; a custom objective's rows are unknown");
+}
+
 static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
     (void)k;
     size_t rows = 0;
@@ -216,6 +221,7 @@ const infl_source_ops infl_custom_source = {
     .row_products = row_products,
     .weighted_gradients = weighted_gradients,
     .products = products,
+    .check_images = check_images,
     .check_kind = check_kind,
     .memory = memory,
     .identify = identify,

@@ -90,21 +90,41 @@ static size_t training_rows(const void *self) {
     return infl_training_least_rows(((const network_source *)self)->model);
 }
 
-static infl_status training_gradient(void *self, const size_t *rows, size_t n, uint64_t seed, uint64_t step,
+static infl_status run_job(network_source *source, const infl_chunk_job *job) {
+    if (source->training.budget > 0) /* the budget is for one of them at a time */
+        infl_training_pass_release(&source->training);
+    return infl_chunks_run(&source->chunks, job);
+}
+
+/* By chunks one after another where no layer has to see the batch as a whole. */
+static infl_status training_gradient(void *self, const size_t *rows, size_t n, const infl_training_step *step,
                                      double *out) {
     network_source *source = self;
+    infl_chunk_job job = {.work = INFL_WORK_WEIGHTED_GRADIENTS, .rows = rows, .n = n, .k = 1, .output = out,
+                          .step = step};
+    if (training_rows(source) == 0)
+        return run_job(source, &job);
     if (source->chunks.budget > 0)
         infl_chunks_release(&source->chunks);
-    return infl_training_pass_run(&source->training, rows, n, seed, step, out);
+    return infl_training_pass_run(&source->training, rows, n, step, out);
+}
+
+static infl_status check_images(const void *self, size_t crop) {
+    const infl_model *model = ((const network_source *)self)->model;
+    infl_shape image = model->network.layers[0].shape;
+    if (image.height * image.width == 1)
+        return infl_fail(INFL_E_ARGUMENT, "crop and flip are of images; the model's input is a vector of %zu numbers "
+                         "(infl_builder_create_image makes a network on images)", image.channels);
+    if (crop >= image.height || crop >= image.width)
+        return infl_fail(INFL_E_ARGUMENT, "crop is %zu; less than the images' height and width, %zu and %zu, is expected",
+                         crop, image.height, image.width);
+    return INFL_OK;
 }
 
 static infl_status run(void *self, infl_chunk_work work, const size_t *rows, size_t n, const double *input, size_t k,
                        double *output, double *losses) {
-    network_source *source = self;
     infl_chunk_job job = {.work = work, .rows = rows, .n = n, .input = input, .k = k, .output = output, .losses = losses};
-    if (source->training.budget > 0) /* the budget is for one of them at a time */
-        infl_training_pass_release(&source->training);
-    return infl_chunks_run(&source->chunks, &job);
+    return run_job(self, &job);
 }
 
 static infl_status losses(void *self, const size_t *rows, size_t n, double *out) {
@@ -231,6 +251,7 @@ const infl_source_ops infl_network_source = {
     .set_state = set_state,
     .training_rows = training_rows,
     .training_gradient = training_gradient,
+    .check_images = check_images,
     .losses = losses,
     .row_gradients = row_gradients,
     .row_squares = row_squares,

@@ -224,12 +224,17 @@ static size_t training_rows(const void *self) {
     return source->ops->training_rows == NULL ? 0 : source->ops->training_rows(source->inner);
 }
 
-static infl_status training_gradient(void *self, const size_t *rows, size_t n, uint64_t seed, uint64_t step,
+static infl_status training_gradient(void *self, const size_t *rows, size_t n, const struct infl_training_step *step,
                                      double *out) {
     restricted_source *source = self;
-    INFL_TRY(source->ops->training_gradient(source->inner, rows, n, seed, step, source->whole));
+    INFL_TRY(source->ops->training_gradient(source->inner, rows, n, step, source->whole));
     gather(source, source->whole, 1, out);
     return INFL_OK;
+}
+
+static infl_status check_images(const void *self, size_t crop) {
+    const restricted_source *source = self;
+    return source->ops->check_images(source->inner, crop);
 }
 
 static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
@@ -307,6 +312,7 @@ const infl_source_ops infl_restricted_source = {
     .weighted_gradients = weighted_gradients,
     .training_rows = training_rows,
     .training_gradient = training_gradient,
+    .check_images = check_images,
     .products = products,
     .dense = dense,
     .check_kind = check_kind,

@@ -49,3 +49,13 @@ uint64_t infl_random_below(uint64_t seed, uint64_t stream, uint64_t index, uint6
     uint64_t middle2 = (bits & 0xFFFFFFFFu) * (bound >> 32) + (middle1 & 0xFFFFFFFFu);
     return (bits >> 32) * (bound >> 32) + (middle1 >> 32) + (middle2 >> 32);
 }
+
+void infl_random_choose(uint64_t seed, uint64_t stream, size_t n, size_t count, size_t *all) {
+    for (size_t i = 0; i < n; i++)
+        all[i] = i;
+    for (size_t i = 0; i < count; i++) { /* Fisher & Yates, as far as needed */
+        size_t other = i + (size_t)infl_random_below(seed, stream, i, n - i), drawn = all[other];
+        all[other] = all[i];
+        all[i] = drawn;
+    }
+}

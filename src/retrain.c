@@ -278,6 +278,11 @@ static void hash_train_options(infl_hash *hash, const infl_train_options *o) {
     infl_hash_double(hash, o->gradient_tolerance);
     infl_hash_number(hash, o->check_every);
     infl_hash_number(hash, o->seed);
+    if (o->crop == 0 && !o->flip) /* as journals have it that were begun before there was a choice */
+        return;
+    infl_hash_string(hash, "images");
+    infl_hash_number(hash, o->crop);
+    infl_hash_number(hash, o->flip != 0);
 }
 
 /* Three digits: a factor found in another process may be another by rounding. */
@@ -334,7 +339,7 @@ static infl_status hash_configuration(const retraining *r, infl_objective *train
     INFL_TRY(infl_objective_identity(train, &identity));
     infl_hash_string(hash, "infl_retrain_without " INFL_VERSION_STRING);
     hash_identity(hash, &identity);
-    for (size_t i = 0; i < train->n_rows; i++) /* they place the rows in batches and dropout's masks */
+    for (size_t i = 0; i < train->n_rows; i++) /* they seed the rows' places in batches, dropout's masks and crops */
         infl_hash_number(hash, infl_objective_source_row(train, i));
     INFL_TRY(hash_rounding(hash, train, r->p));
     infl_hash_doubles(hash, o->start != NULL ? o->start : r->optimum, r->p);

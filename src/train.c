@@ -7,6 +7,7 @@
 
 #include "dense.h"
 #include "memory.h"
+#include "network.h"
 #include "objective.h"
 #include "random.h"
 
@@ -25,7 +26,8 @@ typedef struct training {
     size_t n, p;
     double *start, *theta, *gradient; /* p each */
     double *start_state;              /* of the model, beside θ */
-    size_t least;                     /* rows that a step must have where training is a mode of its own; 0: it is not */
+    size_t least;                     /* rows that a step must have where layers are others in training; 0: none is */
+    int apart;                        /* gradients of steps are not of R: such layers, or images that are changed */
     double *first, *second;           /* velocity, or Adam's moments; second only with Adam */
     keyed_row *epoch;                 /* the parent's rows in the order of an epoch; NULL: every step sees all rows */
     size_t *rows;                     /* the same as numbers of the objective's rows, or REMOVED */
@@ -64,6 +66,8 @@ infl_status infl_train_read_options(infl_train_options *options, const infl_trai
         if (options->milestones[i] <= options->milestones[i - 1])
             return infl_fail(INFL_E_ARGUMENT, "%s: milestones[%zu] is %zu after %zu; ascending steps are expected",
                              function, i, options->milestones[i], options->milestones[i - 1]);
+    if (options->flip != 0 && options->flip != 1)
+        return infl_fail(INFL_E_ARGUMENT, "%s: flip is %d; 0 or 1 is expected", function, options->flip);
     if (options->check_every == 0)
         options->check_every = 100;
     return INFL_OK;
@@ -114,8 +118,9 @@ static infl_status evaluate_step(training *t, size_t step, int *idle) {
     *idle = size == 0 || size < t->least;
     if (*idle)
         return INFL_OK;
-    if (t->least > 0)
-        return infl_objective_training_gradient(t->objective, rows, size, t->options.seed, step, t->gradient);
+    infl_training_step seen = {t->options.seed, step, t->options.crop, t->options.flip};
+    if (t->apart)
+        return infl_objective_training_gradient(t->objective, rows, size, &seen, t->gradient);
     return rows == NULL ? infl_objective_evaluate(t->objective, NULL, t->gradient)
                         : infl_objective_evaluate_rows(t->objective, rows, size, NULL, t->gradient);
 }
@@ -180,8 +185,8 @@ static infl_status run(training *t, infl_train_result *result) {
             if (infl_norm(t->gradient, t->p) <= o->gradient_tolerance)
                 break;
         }
-        /* over all rows the look has found the step's gradient already, unless training is a mode of its own */
-        if (!(look && t->epoch == NULL && t->least == 0) && (status = evaluate_step(t, step, &idle)) != INFL_OK)
+        /* over all rows the look has found the step's gradient already, unless that is another */
+        if (!(look && t->epoch == NULL && !t->apart) && (status = evaluate_step(t, step, &idle)) != INFL_OK)
             return as_divergence(status, step, rate);
         for (; milestone < o->n_milestones && o->milestones[milestone] <= step; milestone++)
             rate *= o->decay_factor;
@@ -202,6 +207,11 @@ static infl_status run(training *t, infl_train_result *result) {
     return INFL_OK;
 }
 
+static infl_status check_images(const training *t) {
+    const infl_train_options *o = &t->options;
+    return o->crop == 0 && !o->flip ? INFL_OK : t->objective->ops->check_images(t->objective->source, o->crop);
+}
+
 /* A mean over one number has no variance to divide by. */
 static infl_status check_batches(const training *t) {
     size_t n = t->epoch != NULL ? t->parent->n_rows : t->n;
@@ -219,6 +229,7 @@ infl_status infl_train_in_batches_of(const infl_objective *parent, infl_objectiv
     if (objective->ops->training_rows != NULL)
         t.least = objective->ops->training_rows(objective->source);
     INFL_TRY(infl_train_read_options(&t.options, options, "infl_train"));
+    t.apart = t.least > 0 || t.options.crop > 0 || t.options.flip;
     infl_train_result found = {0};
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(t.start, t.p);
@@ -232,7 +243,7 @@ infl_status infl_train_in_batches_of(const infl_objective *parent, infl_objectiv
         INFL_ALLOCATE_OR_OUT(t.rows, parent->n_rows);
     }
     INFL_ALLOCATE_OR_OUT(t.start_state, infl_objective_state(objective));
-    if ((status = check_batches(&t)) != INFL_OK ||
+    if ((status = check_images(&t)) != INFL_OK || (status = check_batches(&t)) != INFL_OK ||
         (status = infl_objective_get_parameters(objective, t.start)) != INFL_OK ||
         (status = infl_objective_get_state(objective, t.start_state)) != INFL_OK)
         goto out;

@@ -73,7 +73,7 @@ typedef struct batch {
     const infl_engine *engine;
     const size_t *rows;
     size_t n, chunk_rows, chunks, threads;
-    uint64_t seed, step;
+    const infl_training_step *step;
     size_t workspace, scratch, part; /* bytes: of a chunk; of a thread for the kernels, and for gradients */
     double *state, *totals;             /* n_state each */
     double *measured;                   /* n_state of each chunk */
@@ -161,8 +161,8 @@ static void take_chunk(chunk *c, const batch *b, size_t number, size_t thread) {
     c->workspace = (infl_workspace *)(b->of_chunks + number * b->workspace);
     c->gradients = own + b->scratch;
     c->training = (infl_training){.rows = (double)b->n, .state = b->state, .totals = b->totals,
-                                  .measured = b->measured + number * b->network->n_state, .seed = b->seed,
-                                  .step = b->step, .source_rows = b->rows + number * b->chunk_rows};
+                                  .measured = b->measured + number * b->network->n_state, .seed = b->step->seed,
+                                  .step = b->step->number, .source_rows = b->rows + number * b->chunk_rows};
     c->at = (infl_point){.theta = b->pass->model->theta, .training = &c->training};
     b->engine->lend(c->workspace, own);
 }
@@ -203,7 +203,7 @@ static void go_forward(const batch *b, size_t from, size_t to, size_t thread) {
         chunk c;
         take_chunk(&c, b, i, thread);
         if (from == 0)
-            b->engine->load(c.workspace, b->pass->dataset, c.training.source_rows, rows_of(b, i));
+            b->engine->load_for_step(c.workspace, b->pass->dataset, c.training.source_rows, rows_of(b, i), b->step);
         b->engine->forward_layers(c.workspace, &c.at, from == 0 ? 1 : from, to);
         if (ends)
             b->engine->loss(c.workspace, &b->pass->loss, NULL);
@@ -268,10 +268,10 @@ static infl_status follow_statistics(const batch *b) {
     return infl_model_set_state(b->pass->model, b->state);
 }
 
-infl_status infl_training_pass_run(infl_training_pass *pass, const size_t *rows, size_t n, uint64_t seed, uint64_t step,
-                                   double *gradient) {
+infl_status infl_training_pass_run(infl_training_pass *pass, const size_t *rows, size_t n,
+                                   const infl_training_step *step, double *gradient) {
     batch b = {.pass = pass, .network = &pass->model->network, .engine = pass->model->engine, .rows = rows, .n = n,
-               .seed = seed, .step = step, .gradient = gradient};
+               .step = step, .gradient = gradient};
     INFL_TRY(cut(&b));
     INFL_TRY(hold(&b));
     run_batch(&b);

@@ -25,10 +25,10 @@ typedef struct infl_training_pass {
 /* The rows that a batch must have where a layer acts otherwise in training; 0: none does. */
 size_t infl_training_least_rows(const infl_model *model);
 
-/* Σ ∇ℓ_i over the n rows to gradient (p), and the batch's share to the model's running statistics. seed, step: of the
+/* Σ ∇ℓ_i over the n rows to gradient (p), and the batch's share to the model's running statistics. step: of the
  * random numbers. */
-infl_status infl_training_pass_run(infl_training_pass *pass, const size_t *rows, size_t n, uint64_t seed, uint64_t step,
-                                   double *gradient);
+infl_status infl_training_pass_run(infl_training_pass *pass, const size_t *rows, size_t n,
+                                   const infl_training_step *step, double *gradient);
 void infl_training_pass_release(infl_training_pass *pass);
 
 #endif

@@ -126,7 +126,7 @@ START_TEST(test_arguments) {
     assert_fails(INFL_E_NONFINITE, infl_curvature_from_matrix(&curvature, bad, 2, 0));
     assert_fails(INFL_E_ARGUMENT, infl_curvature_from_product(&curvature, NULL, NULL, 2, 0));
     assert_fails(INFL_E_ARGUMENT, infl_curvature_from_product(&curvature, counted_multiply, &counted, 0, 0));
-    assert_fails(INFL_E_ARGUMENT, infl_curvature_from_product(&curvature, counted_multiply, &counted, 2, -1));
+    assert_fails(INFL_E_ARGUMENT, infl_curvature_from_product(&curvature, counted_multiply, &counted, 2, -2));
     assert_fails(INFL_E_ARGUMENT, infl_curvature_create(&curvature, NULL, INFL_HESSIAN, 0));
     problem_options options = PROBLEM_OPTIONS_INIT;
     problem *q = problem_create(&options);

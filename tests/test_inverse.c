@@ -508,6 +508,7 @@ START_TEST(test_arguments) {
     REFUSED(lissa_scale, NAN);
     REFUSED(lissa_scale, INFINITY);
     REFUSED(lissa_repeats, 0);
+    REFUSED(lissa_plain, 2);
     assert_fails(INFL_E_ARGUMENT, infl_inverse_create(NULL, curvature, NULL));
     assert_fails(INFL_E_ARGUMENT, infl_inverse_create(&inverse, NULL, NULL));
     ck_assert_ptr_null(inverse);
@@ -713,6 +714,7 @@ START_TEST(test_lissa_batches) {
     m.options.accept_unconverged = 1;
     m.options.max_iterations = 400;
     m.options.lissa_check = 100;
+    m.options.lissa_plain = 1;
     static const struct {
         size_t batch, repeats;
     } settings[] = {{5, 1}, {75, 1}, {5, 16}, {75, 16}};

@@ -247,7 +247,7 @@ START_TEST(test_damping) {
         assert_ok(infl_curvature_product(other, v, 1, truth));
         assert_close(out, truth, 3, 64 * 5 * DBL_EPSILON, "formed: %d", formed);
         infl_curvature_destroy(other);
-        assert_fails(INFL_E_ARGUMENT, infl_curvature_set_damping(curvature, -1));
+        assert_fails(INFL_E_ARGUMENT, infl_curvature_set_damping(curvature, -2));
         assert_fails(INFL_E_ARGUMENT, infl_curvature_set_damping(curvature, NAN));
         assert_fails(INFL_E_ARGUMENT, infl_curvature_set_damping(curvature, INFINITY));
         ck_assert(infl_curvature_damping(curvature) == 0);
@@ -484,7 +484,7 @@ START_TEST(test_others) {
     assert_fails(INFL_E_FORMAT, infl_curvature_load(&other, q->objective, factor.path, 0.5));
     assert_fails(INFL_E_IO, infl_curvature_load(&other, q->objective, "/dev/null", 0.5));
     assert_fails(INFL_E_IO, infl_inverse_load(&loaded, now, "/none/such", NULL));
-    assert_fails(INFL_E_ARGUMENT, infl_curvature_load(&other, q->objective, matrix.path, -1));
+    assert_fails(INFL_E_ARGUMENT, infl_curvature_load(&other, q->objective, matrix.path, -2));
     assert_fails(INFL_E_ARGUMENT, infl_curvature_load(&other, q->objective, NULL, 0));
     assert_fails(INFL_E_ARGUMENT, infl_curvature_load(&other, NULL, matrix.path, 0));
     assert_fails(INFL_E_ARGUMENT, infl_curvature_load(NULL, q->objective, matrix.path, 0));

@@ -5,6 +5,7 @@
 
 #include "../memory.h"
 #include "../plan.h"
+#include "../random.h"
 #include "kernels.h"
 #include "layer.h"
 #include "loss.h"
@@ -153,16 +154,74 @@ static node_arrays *output_node(const infl_workspace *w) { return &w->nodes[w->n
 
 enum { FEATURES_AT_ONCE = 128 };
 
-static void load_chunk(infl_workspace *w, const infl_dataset *dataset, const size_t *rows, size_t n) {
+static void gather_rows(real *x, size_t padded, const infl_dataset *dataset, const size_t *rows, size_t n) {
+    const infl_storage *storage = dataset->storage;
+    size_t width = storage->n_features;
+    if (storage->precision == INFL_F32)
+        GATHER(float)
+    else
+        GATHER(double)
+}
+
+/* How a step sees an image: pixel (y, x) is the stored (y + down − crop, x + right − crop), 0 outside; mirrored then. */
+typedef struct placement {
+    size_t down, right;
+    int mirrored;
+} placement;
+
+static placement place_image(const infl_training_step *step, size_t row) {
+    uint64_t stream = (uint64_t)INFL_STREAM_IMAGES | step->number << 8, index = 3 * (uint64_t)row;
+    uint64_t places = 2 * (uint64_t)step->crop + 1;
+    return (placement){.down = (size_t)infl_random_below(step->seed, stream, index, places),
+                       .right = (size_t)infl_random_below(step->seed, stream, index + 1, places),
+                       .mirrored = step->flip && infl_random_below(step->seed, stream, index + 2, 2) == 1};
+}
+
+static real feature(const infl_storage *storage, size_t at) {
+    return storage->precision == INFL_F32 ? (real)((const float *)storage->features)[at]
+                                          : (real)((const double *)storage->features)[at];
+}
+
+/* a line of pixels at a time, of as many rows as lie in a cache line */
+static void gather_images(real *x, size_t padded, const infl_dataset *dataset, const size_t *rows, size_t n,
+                          infl_shape shape, const infl_training_step *step) {
+    const infl_storage *storage = dataset->storage;
+    placement seen[INFL_ROW_PADDING];
+    for (size_t first = 0; first < n; first += INFL_ROW_PADDING) {
+        size_t count = n - first < INFL_ROW_PADDING ? n - first : INFL_ROW_PADDING;
+        for (size_t b = 0; b < count; b++)
+            seen[b] = place_image(step, rows[first + b]);
+        for (size_t line = 0; line < shape.channels * shape.height; line++) {
+            size_t top = line % shape.height;
+            for (size_t b = 0; b < count; b++) {
+                /* what lies before the image wraps round to beyond it */
+                size_t from = top + seen[b].down - step->crop;
+                size_t row = infl_dataset_storage_row(dataset, rows[first + b]);
+                size_t stored = row * storage->n_features + (line - top + from) * shape.width;
+                real *to = x + line * shape.width * padded + first + b;
+                for (size_t i = 0; i < shape.width; i++) {
+                    size_t column = i + seen[b].right - step->crop;
+                    int inside = from < shape.height && column < shape.width;
+                    to[(seen[b].mirrored ? shape.width - 1 - i : i) * padded] =
+                        inside ? feature(storage, stored + column) : 0;
+                }
+            }
+        }
+    }
+}
+
+/* step NULL: images are as they are */
+static void load_rows(infl_workspace *w, const infl_dataset *dataset, const size_t *rows, size_t n,
+                      const infl_training_step *step) {
     const infl_storage *storage = dataset->storage;
     size_t padded = infl_pad_rows(n), width = storage->n_features;
     real *x = w->nodes[0].value.value;
     w->rows = padded;
     w->valid = n;
-    if (storage->precision == INFL_F32)
-        GATHER(float)
+    if (step != NULL && (step->crop > 0 || step->flip))
+        gather_images(x, padded, dataset, rows, n, w->network->layers[0].shape, step);
     else
-        GATHER(double)
+        gather_rows(x, padded, dataset, rows, n);
     /* padding repeats the last row: it overflows only where a row does, and times a cotangent of zero leaves no NaN */
     for (size_t j = 0; j < width; j++)
         for (size_t b = n; b < padded; b++)
@@ -176,6 +235,10 @@ static void load_chunk(infl_workspace *w, const infl_dataset *dataset, const siz
             w->targets[j * padded + b] =
                 b >= n ? 0 : storage->labels != NULL ? (real)storage->labels[row] : (real)storage->targets[row * targets + j];
     }
+}
+
+static void load_chunk(infl_workspace *w, const infl_dataset *dataset, const size_t *rows, size_t n) {
+    load_rows(w, dataset, rows, n, NULL);
 }
 
 static void from_double(void *to, const double *from, size_t n) {
@@ -554,6 +617,7 @@ const infl_engine INFL_REAL(engine) = {
     .kept_bytes = kept_bytes,
     .attach = attach,
     .load = load_chunk,
+    .load_for_step = load_rows,
     .forward = forward,
     .forward_layers = forward_layers,
     .measure = measure,
