@@ -24,6 +24,7 @@
 #include "common/mnist_settings.h"
 #include "common/output.h"
 #include "common/progress.h"
+#include "common/settle.h"
 #include "common/statistics.h"
 #include "common/try.h"
 #include "common/vectors.h"
@@ -879,43 +880,6 @@ static void print_help(const argument *table, size_t n) {
            "Exit status: 0 done, 1 failed, 2 an option is wrong or the data is not there, 130 interrupted.\n");
 }
 
-/*
- * settings.txt, whose first line is the fingerprint of what results depend on. With --resume it has to be that of the
- * folder; 0: it is, or there is none.
- */
-static int settle_folder(const settings *s, const argument *table, size_t n, unsigned long long fingerprint) {
-    char line[64] = "", ours[64];
-    output out;
-    if (s->anew && s->resume) {
-        fprintf(stderr, "mnist: --anew and --resume exclude each other\n");
-        return -1;
-    }
-    snprintf(ours, sizeof ours, "fingerprint = %016llx\n", fingerprint);
-    char *path = output_path(s->out, "settings.txt");
-    FILE *file = path != NULL && !s->anew ? fopen(path, "r") : NULL;
-    free(path);
-    if (file != NULL && !s->resume) {
-        fclose(file);
-        fprintf(stderr, "mnist: %s holds an earlier run: --resume goes on with it, --anew removes it, or take another "
-                "folder\n", s->out);
-        return -1;
-    }
-    if (file != NULL) {
-        int other = fgets(line, sizeof line, file) == NULL || strcmp(line, ours) != 0;
-        fclose(file);
-        if (other) {
-            fprintf(stderr, "mnist: %s is of a run with other settings or another version; take another folder, or "
-                    "--anew instead of --resume\n", s->out);
-            return -1;
-        }
-    }
-    if (output_open(&out, s->out, "settings.txt") != 0)
-        return -1;
-    fprintf(out.file, "%slibrary = %s\nexample = mnist\n", ours, infl_version());
-    arguments_print_all(out.file, table, n);
-    return output_close(&out);
-}
-
 /* Begins anew: what earlier networks left would be of other settings. */
 static int remove_kept(const study *t) {
     static const char *const names[] = {"trained.txt",  "polished.txt", "hessian.safetensors",
@@ -932,13 +896,13 @@ static int remove_kept(const study *t) {
 static int run(const settings *s, const argument *table, size_t n_options) {
     study t = {.s = s, .threads = (int)s->threads};
     int result = EXIT_FAILURE;
-    unsigned long long fingerprint = arguments_fingerprint(table, n_options, infl_version());
+    settlement here = {"mnist", s->out, s->resume, s->anew, arguments_fingerprint(table, n_options, infl_version())};
 #ifdef _OPENMP
     t.threads = t.threads == 0 ? omp_get_max_threads() : t.threads;
 #else
     t.threads = 1;
 #endif
-    if (make_networks(&t, fingerprint) != 0) {
+    if (make_networks(&t, here.fingerprint) != 0) {
         fprintf(stderr, "mnist: no memory\n");
         goto out;
     }
@@ -950,7 +914,7 @@ static int run(const settings *s, const argument *table, size_t n_options) {
     }
     if (output_make_folder(s->out) != 0)
         goto out;
-    if (settle_folder(s, table, n_options, fingerprint) != 0) {
+    if (settle_folder(&here, table, n_options) != 0) {
         result = EXIT_USAGE;
         goto out;
     }

@@ -10,13 +10,14 @@
 #include <time.h>
 
 #include "common/arguments.h"
+#include "common/cifar10.h"
 #include "common/interrupt.h"
 #include "common/mnist.h"
 #include "common/output.h"
 #include "common/progress.h"
 #include "common/try.h"
 
-enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128, MAX_PATH = 4096, MAX_BATCHES = 5 };
+enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
 
 /* ---- settings --------------------------------------------------------------------------------------------------- */
 
@@ -88,29 +89,6 @@ typedef struct image_shape {
 
 static const image_shape shapes[] = {[DATA_MNIST] = {1, 28, 28}, [DATA_CIFAR10] = {3, 32, 32}};
 
-typedef struct file_path {
-    char text[MAX_PATH];
-} file_path;
-
-static file_path path_in(const settings *s, const char *name) {
-    file_path path;
-    snprintf(path.text, sizeof path.text, "%s/%s", s->folder, name);
-    return path;
-}
-
-static infl_status read_cifar10(infl_dataset **out, const settings *s, int training,
-                                const infl_image_options *options) {
-    file_path batches[MAX_BATCHES] = {path_in(s, "cifar10/test_batch.bin")};
-    const char *paths[MAX_BATCHES] = {batches[0].text};
-    for (int i = 0; training && i < MAX_BATCHES; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "cifar10/data_batch_%d.bin", i + 1);
-        batches[i] = path_in(s, name);
-        paths[i] = batches[i].text;
-    }
-    return infl_dataset_from_cifar10(out, paths, training ? MAX_BATCHES : 1, options);
-}
-
 /* The training rows, or the test rows. */
 static infl_status read_rows(infl_dataset **out, const settings *s, int training) {
     infl_image_options options = INFL_IMAGE_OPTIONS_INIT;
@@ -118,7 +96,7 @@ static infl_status read_rows(infl_dataset **out, const settings *s, int training
     options.count = training ? s->rows : 0;
     if (s->data == DATA_MNIST)
         return mnist_read(out, s->folder, training ? "train" : "t10k", &options);
-    return read_cifar10(out, s, training, &options);
+    return cifar10_read(out, s->folder, training, &options);
 }
 
 /* Every channel gets mean 0 and deviation 1 over the training rows; the test rows follow by the same numbers. */
