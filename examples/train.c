@@ -17,7 +17,7 @@
 #include "common/progress.h"
 #include "common/try.h"
 
-enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
+enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128, MAX_PATH = 4096 };
 
 /* ---- settings --------------------------------------------------------------------------------------------------- */
 
