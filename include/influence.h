@@ -698,9 +698,8 @@ typedef struct infl_curvature infl_curvature;
 
 /*
  * As a damping: the least λ that lifts the smallest eigenvalue of C + λI to a thousandth of the largest, 0 where C's is
- * above that. It is found at once, at the present θ, by Lanczos over 1,000 random rows (all where there are no more;
- * on average a sample's spectrum is the wider one, E λmin(C_S) ≤ λmin(C)), some 30 to 100 products with these;
- * infl_curvature_damping says it, and after a change of θ infl_curvature_set_damping finds another.
+ * above that. It is found at once, at the present θ, by Lanczos, some 30 to 100 products; infl_curvature_damping says it,
+ * and after a change of θ infl_curvature_set_damping finds another.
  */
 #define INFL_DAMPING_AUTO (-1.0)
 
@@ -818,7 +817,7 @@ typedef struct infl_inverse_options {
     int accept_unconverged;  /* 0: INFL_E_UNCONVERGED when the budget runs out (exact methods: when rounding left a
                                 residual above 1e-3); 1: the best iterate, with converged = 0 in its report        */
     double lissa_scale;      /* s > λmax(C_S + λI)/2; 0: 1.1 × the largest magnitude of an eigenvalue, by Lanczos over
-                                1,000 rows as for INFL_DAMPING_AUTO, and of ten batches where they have larger ones */
+                                1,000 random rows, and of ten batches where they have larger ones                  */
     size_t lissa_batch;      /* rows in S, ≤ n, or INFL_ALL_ROWS (deterministic). 0: a sixteenth of the rows, and
                                 twice as many whenever the recursion runs away, or all where that is less than 64 or
                                 the curvature's matrix is formed. A curvature without rows uses itself             */
@@ -834,9 +833,10 @@ typedef struct infl_inverse_options {
                                 A_S(h − h̃)/s (Johnson & Zhang 2013). The noise falls with the residual. 1: [ABH17]'s
                                 own recursion; its residual levels off near 0.01 to 0.1, so ask for 0.1, and for less
                                 with larger batches and more repeats                                               */
-    size_t cg_batch;         /* CG: rows, drawn once, that conjugate gradients run on; the residual over all rows is
-                                then solved for likewise, until it is within the tolerance. INFL_E_UNCONVERGED, with
-                                advice, where they are too few for that. 0 or ≥ n: all rows                        */
+    size_t cg_batch;         /* CG: rows, drawn once, whose system conjugate gradients solve for each direction over all
+                                rows (flexible CG, Notay, SIAM J. Sci. Comput. 22(4) 2000): the more they are like
+                                all, the fewer products with all. max_iterations counts those over the batch. 0 or
+                                ≥ n: all rows                                                                      */
 } infl_inverse_options;
 #define INFL_INVERSE_OPTIONS_INIT                                                                                      \
     {sizeof(infl_inverse_options), INFL_CHOLESKY, INFL_EIGEN_EXACT, 1e-12, 0.0, 0, 0, 0.0, 0, 1, 0, 1, NULL, NULL, 0, 0}

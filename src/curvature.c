@@ -33,13 +33,10 @@ static infl_status check_damping(const char *function, double damping) {
 static infl_status find_damping(infl_curvature *curvature, double *damping) {
     static const double condition = 1000;
     static const uint64_t seed = 1;
-    infl_sample sample;
+    infl_sample all = {NULL, curvature->n_rows}; /* a single row may bend more than all others */
     infl_extremes ends;
     curvature->damping = 0;
-    INFL_TRY(infl_curvature_sample(curvature, INFL_SPECTRUM_ROWS, seed, &sample));
-    infl_status status = infl_curvature_extremes(curvature, &sample, seed, 1 / condition, NULL, NULL, &ends, NULL);
-    infl_release(sample.rows);
-    INFL_TRY(status);
+    INFL_TRY(infl_curvature_extremes(curvature, &all, seed, 1 / condition, NULL, NULL, &ends, NULL));
     double low = ends.low - ends.low_error, largest = fmax(fabs(low), ends.high + ends.high_error);
     *damping = fmax(0, (largest / condition - low) / (1 - 1 / condition));
     return INFL_OK;

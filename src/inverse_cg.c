@@ -13,22 +13,21 @@
 /* The recurrence stops a little below the tolerance: the certificate's product may round otherwise than ours. */
 #define MARGIN 0.9
 
-/* Over a batch: how far its system is solved before the residual over all rows is looked at, */
+/* Over a batch: how far its system is solved for a direction. */
 #define CYCLE 0.1
-/* and what a cycle has to gain of that. */
-#define LEAST_GAIN 0.9
 
 /* One right-hand side that still runs. The active ones stand in order, each with its row of `directions`. */
 typedef struct column {
     size_t index;                 /* of the right-hand side */
     double target;                /* for ‖b − Ax‖ */
-    double pause;                 /* the ‖r‖ of the recurrence at which that is measured */
+    double pause;                 /* the ‖r‖ of the recurrence at which that is measured, or a direction is ready */
     double square;                /* ‖r‖² by the recurrence */
     double best;                  /* the smallest ‖r‖; its x stands in solutions */
     double verified;              /* ‖b − Ax‖ as last measured */
     double largest;               /* ‖Ad‖/‖d‖ ≤ ‖A‖ */
     double *diagonal, *beside;    /* the Lanczos matrix that the coefficients of CG stand for */
     double last_alpha, last_beta; /* 0 at the beginning */
+    double outer_curvature;       /* over a batch: dᵀAd of the direction before; 0 at the beginning */
     size_t n_coefficients;
     int first_cycle, done;
 } column;
@@ -40,7 +39,8 @@ typedef struct conjugate_gradients {
     double *solutions;
     infl_solve_report *reports;
     size_t p, k, active, max_iterations, most_coefficients;
-    double *x, *r;                /* k×p, a row for each right-hand side */
+    double *x, *r;                /* k×p, a row for each right-hand side; over a batch: of its system */
+    double *residuals, *outer, *outer_images; /* k×p, over a batch: b − Ax, the direction before and its product */
     double *directions, *images;  /* active×p: d and Ad */
     double *coefficients;         /* k × 2·most */
     column *columns;              /* active */
@@ -61,7 +61,7 @@ static void release(void *state) {
 }
 
 static double pause_at(const conjugate_gradients *self, double target, double residual) {
-    return self->batch->rows == NULL ? target : fmax(target, CYCLE * residual);
+    return self->batch->rows == NULL ? target : CYCLE * residual;
 }
 
 static void start(conjugate_gradients *self, size_t j) {
@@ -83,6 +83,8 @@ static void start(conjugate_gradients *self, size_t j) {
                                            .beside = coefficients + self->most_coefficients,
                                            .first_cycle = 1};
     memcpy(self->r + j * p, b, p * sizeof *b);
+    if (self->batch->rows != NULL)
+        memcpy(self->residuals + j * p, b, p * sizeof *b);
     memcpy(self->directions + self->active * p, b, p * sizeof *b);
     self->active++;
 }
@@ -102,13 +104,13 @@ static void record(const conjugate_gradients *self, column *c, double alpha, dou
  * CG met dᵀAd ≤ 0. That direction's Rayleigh quotient lies anywhere above λmin, so Lanczos looks for λmin itself: the
  * damping in the sentence must do.
  */
-static infl_status refuse(const conjugate_gradients *self, const column *c, double quotient) {
+static infl_status refuse(const conjugate_gradients *self, const column *c, int over_batch, double quotient) {
     const infl_inverse *inverse = self->inverse;
     const char *noun = inverse->names.noun;
     size_t number = infl_inverse_number(inverse, c->index), iteration = self->reports[c->index].iterations;
     double lambda_min;
     infl_status status;
-    if (self->batch->rows != NULL) {
+    if (over_batch) {
         infl_extremes ends;
         INFL_TRY(infl_curvature_extremes(inverse->curvature, self->batch, inverse->options.seed, 1e-3, NULL, NULL,
                                          &ends, NULL));
@@ -149,7 +151,7 @@ static infl_status advance(conjugate_gradients *self, size_t slot) {
     double square = infl_dot(d, d, p), curvature = infl_dot(d, image, p);
     c->largest = fmax(c->largest, infl_norm(image, p) / sqrt(square));
     if (!(curvature > 4 * DBL_EPSILON * c->largest * square))
-        return refuse(self, c, curvature / square);
+        return refuse(self, c, self->batch->rows != NULL, curvature / square);
     double alpha = c->square / curvature;
     infl_axpy(alpha, d, x, p);
     infl_axpy(-alpha, image, r, p);
@@ -167,9 +169,8 @@ static infl_status advance(conjugate_gradients *self, size_t slot) {
 }
 
 /*
- * The recurrence's r has reached the target; b − Ax may have stayed behind, by rounding, or as it is over a batch. Then
- * CG begins anew from the true residual, which refines x, until that gains less than a factor of two: no more is to be
- * had. Over a batch each cycle gains what the batch's likeness to all rows allows.
+ * The recurrence's r has reached the target; b − Ax may have stayed behind, by rounding. Then CG begins anew from the
+ * true residual, which refines x, until that gains less than a factor of two: no more is to be had.
  */
 static infl_status verify(conjugate_gradients *self, size_t slot) {
     size_t p = self->p;
@@ -180,13 +181,49 @@ static infl_status verify(conjugate_gradients *self, size_t slot) {
     const double *b = self->right_sides + c->index * p;
     for (size_t i = 0; i < p; i++)
         r[i] = b[i] - image[i];
-    double norm = infl_norm(r, p), gain = self->batch->rows == NULL ? 0.5 : LEAST_GAIN;
-    c->done = c->done || norm <= c->target || norm > gain * c->verified;
-    if (self->batch->rows != NULL && !(norm < c->verified))
-        return INFL_OK; /* the x before stays the answer */
+    double norm = infl_norm(r, p);
+    c->done = c->done || norm <= c->target || norm > 0.5 * c->verified;
     memcpy(self->solutions + c->index * p, x, p * sizeof *x);
     memcpy(self->directions + slot * p, r, p * sizeof *r);
     c->best = c->verified = norm;
+    c->square = norm * norm;
+    c->first_cycle = 0;
+    return INFL_OK;
+}
+
+/*
+ * The batch's system with the residual over all rows is solved: that is a direction for conjugate gradients over all
+ * rows, which so has the batch's operator as a preconditioner, if not quite the same each time (flexible CG, Notay 2000:
+ * the direction is made conjugate to the one before).
+ */
+static infl_status go_along(conjugate_gradients *self, size_t slot) {
+    size_t p = self->p;
+    column *c = &self->columns[slot];
+    double *d = self->x + c->index * p, *image = self->images + slot * p, *residual = self->residuals + c->index * p;
+    double *before = self->outer + c->index * p, *image_before = self->outer_images + c->index * p;
+    INFL_TRY(infl_curvature_product_rows(self->inverse->curvature, NULL, 0, d, 1, image));
+    self->reports[c->index].products += 1;
+    if (c->outer_curvature > 0) {
+        double beta = -infl_dot(image_before, d, p) / c->outer_curvature;
+        infl_axpy(beta, before, d, p);
+        infl_axpy(beta, image_before, image, p);
+    }
+    double square = infl_dot(d, d, p), curvature = infl_dot(d, image, p);
+    c->largest = fmax(c->largest, infl_norm(image, p) / sqrt(square));
+    if (!(curvature > 4 * DBL_EPSILON * c->largest * square))
+        return refuse(self, c, 0, curvature / square);
+    double alpha = infl_dot(d, residual, p) / curvature;
+    infl_axpy(alpha, d, self->solutions + c->index * p, p);
+    infl_axpy(-alpha, image, residual, p);
+    memcpy(before, d, p * sizeof *d);
+    memcpy(image_before, image, p * sizeof *image);
+    c->outer_curvature = curvature;
+
+    double norm = infl_norm(residual, p);
+    c->done = c->done || norm <= c->target;
+    memset(d, 0, p * sizeof *d);
+    memcpy(self->r + c->index * p, residual, p * sizeof *residual);
+    memcpy(self->directions + slot * p, residual, p * sizeof *residual);
     c->square = norm * norm;
     c->pause = pause_at(self, c->target, norm);
     c->first_cycle = 0;
@@ -229,8 +266,9 @@ static infl_status iterate(conjugate_gradients *self) {
         for (size_t slot = 0; slot < self->active; slot++) {
             const column *c = &self->columns[slot];
             INFL_TRY(advance(self, slot));
-            if (sqrt(c->square) <= c->pause || (self->batch->rows != NULL && c->done))
-                INFL_TRY(verify(self, slot));
+            int ready = sqrt(c->square) <= c->pause;
+            if (self->batch->rows == NULL ? ready : ready || c->done)
+                INFL_TRY(self->batch->rows == NULL ? verify(self, slot) : go_along(self, slot));
         }
         INFL_TRY(retire(self));
     }
@@ -252,6 +290,11 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX_OR_OUT(self.x, k, p);
     INFL_ALLOCATE_MATRIX_OR_OUT(self.r, k, p);
+    if (self.batch->rows != NULL) {
+        INFL_ALLOCATE_MATRIX_OR_OUT(self.residuals, k, p);
+        INFL_ALLOCATE_MATRIX_OR_OUT(self.outer, k, p);
+        INFL_ALLOCATE_MATRIX_OR_OUT(self.outer_images, k, p);
+    }
     INFL_ALLOCATE_MATRIX_OR_OUT(self.directions, k, p);
     INFL_ALLOCATE_MATRIX_OR_OUT(self.images, k, p);
     INFL_ALLOCATE_OR_OUT(self.columns, k);
@@ -264,6 +307,9 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
 out:
     infl_release(self.x);
     infl_release(self.r);
+    infl_release(self.residuals);
+    infl_release(self.outer);
+    infl_release(self.outer_images);
     infl_release(self.directions);
     infl_release(self.images);
     infl_release(self.columns);
@@ -275,9 +321,8 @@ static infl_status explain(const infl_inverse *inverse, size_t j) {
     const infl_sample *batch = inverse->state;
     if (batch->rows == NULL)
         return INFL_OK;
-    return infl_fail(INFL_E_UNCONVERGED, "CG over a cg_batch of %zu of %zu rows left %s %zu unconverged: too few rows to "
-                     "stand for all, or too few iterations; raise cg_batch, max_iterations, the tolerance or the "
-                     "damping, or accept_unconverged", batch->n, inverse->curvature->n_rows, inverse->names.noun,
+    return infl_fail(INFL_E_UNCONVERGED, "CG over a cg_batch of %zu of %zu rows left %s %zu unconverged; raise cg_batch, "
+                     "max_iterations, the tolerance or the damping, or accept_unconverged", batch->n, inverse->curvature->n_rows, inverse->names.noun,
                      infl_inverse_number(inverse, j));
 }
 
