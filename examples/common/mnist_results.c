@@ -287,7 +287,7 @@ static void tell_network(FILE *file, const settings *s, const network *w) {
         size_t group;
         int truth;
     } all[] = {{"top", GROUP_TOP, TRUTH_ADAM},
-               {"undamped, top at rest", GROUP_TOP, TRUTH_REST},
+               {"undamped top at rest", GROUP_TOP, TRUTH_REST},
                {"top at rest", GROUP_TOP, TRUTH_RESTED},
                {"percentile", GROUP_BAND, TRUTH_ADAM}};
     char name[64];
