@@ -139,7 +139,7 @@ static size_t settings_table(settings *s, argument *table) {
         {"lissa-steps", ARGUMENT_SIZE, &s->lissa_steps, NULL, 1, 1e9, 1, "of the stochastic estimate's recursion (2a)"},
         {"lissa-batch", ARGUMENT_SIZE, &s->lissa_batch, NULL, 0, 150, 1, "rows a step; 0: all"},
         {"lissa-repeats", ARGUMENT_SIZE, &s->lissa_repeats, NULL, 1, 10000, 1, "recursions averaged"},
-        {"lissa-scale", ARGUMENT_REAL, &s->lissa_scale, NULL, 0, 1e9, 1, "0: found by power iteration"},
+        {"lissa-scale", ARGUMENT_REAL, &s->lissa_scale, NULL, 0, 1e9, 1, "0: found from the spectrum"},
         {"threads", ARGUMENT_SIZE, &s->threads, NULL, 0, 4096, 0,
          "configurations at a time; 0: as many as OpenMP offers. Results do not depend on it"},
         {"resume", ARGUMENT_FLAG, &s->resume, NULL, 0, 0, 0,
