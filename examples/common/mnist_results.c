@@ -412,17 +412,19 @@ static int write_points(const settings *s, const network *all, size_t n) {
         }
     }
     qsort(sorted, n, sizeof *sorted, by_decay);
-    for (size_t k = 0; k < n; k++) {
-        double x = sorted[k]->decay > 0.0 ? sorted[k]->decay : place_of_zero(all, n);
-        for (size_t i = 0; sorted[k]->finished && i < s->test_points; i++) {
-            agreement adam = agreement_of(s, sorted[k], i, GROUP_TOP, TRUTH_ADAM, s->sweep_top);
-            agreement rest = agreement_of(s, sorted[k], i, GROUP_TOP, TRUTH_REST, s->sweep_top);
-            if (adam.samples != NULL)
-                put_point(out.file, "adam", (double)i, x, adam.pearson, adam.low, adam.high);
-            if (rest.samples != NULL)
-                put_point(out.file, "rest", (double)i, x, rest.pearson, rest.low, rest.high);
-            free(adam.samples);
-            free(rest.samples);
+    static const char *const series[] = {[TRUTH_ADAM] = "adam", [TRUTH_REST] = "rest"};
+    for (int truth = TRUTH_ADAM; truth <= TRUTH_REST; truth += TRUTH_REST - TRUTH_ADAM) {
+        for (size_t i = 0; i < s->test_points; i++) { /* a series in one piece, so that a line can join it */
+            for (size_t k = 0; k < n; k++) {
+                if (!sorted[k]->finished)
+                    continue;
+                agreement of = agreement_of(s, sorted[k], i, GROUP_TOP, truth, s->sweep_top);
+                if (of.samples != NULL)
+                    put_point(out.file, series[truth], (double)i,
+                              sorted[k]->decay > 0.0 ? sorted[k]->decay : place_of_zero(all, n), of.pearson, of.low,
+                              of.high);
+                free(of.samples);
+            }
         }
     }
     free(sorted);

@@ -17,7 +17,7 @@ void mnist_settings_default(settings *s, size_t preset) {
         [MNIST_SMALL] = {.width = 1.0, .rows = 5500, .steps = 20000, .batch = 500, .learning_rate = 1e-2,
                           .polish_rounds = 40, .polish_steps = 150, .retrain_steps = 600,
                           .retrain_rate = 5e-5, .test_points = 3, .top = 100, .sweep_top = 40, .band = 100, .rest_rows = 25,
-                          .cg_steps = 5000, .lissa_steps = 5000, .sweep = {{0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2}, 7}},
+                          .cg_steps = 5000, .lissa_steps = 5000, .sweep = {{0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3}, 6}},
         [MNIST_PAPER] = {.width = 1.0, .rows = 5500, .steps = 500000, .batch = 500, .learning_rate = 1e-4,
                           .polish_rounds = 40, .polish_steps = 150, .retrain_steps = 30000,
                           .retrain_rate = 1e-6, .test_points = 3, .top = 100, .sweep_top = 100, .band = 100,
