@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -24,8 +23,8 @@
 #include "common/interrupt.h"
 #include "common/mnist.h"
 #include "common/output.h"
-#include "common/progress.h"
 #include "common/settle.h"
+#include "common/stages.h"
 #include "common/try.h"
 #include "common/vectors.h"
 
@@ -45,9 +44,7 @@ typedef struct study {
     network *all; /* by seed, dataset, architecture, decay */
     size_t n_networks;
     timing times[N_DATA][N_NETWORKS];
-    progress *bar;          /* in seconds, as estimated */
-    double stage, advanced; /* of the present stage: its seconds, how many of them the bar has */
-    int begun;              /* the present stage has told of progress */
+    stages stages;
     /* of the present network */
     network *w;
     size_t n, p, n_state;
@@ -63,38 +60,7 @@ typedef struct study {
     size_t *chosen;                          /* points × top: the place of each                                   */
 } study;
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 /* ---- progress and estimates ------------------------------------------------------------------------------------- */
-
-static void stage_begin(study *t, double seconds) {
-    t->stage = seconds;
-    t->advanced = 0.0;
-    t->begun = 0;
-}
-
-static void stage_end(study *t) {
-    progress_advance(t->bar, t->stage - t->advanced);
-}
-
-static int on_progress(void *context, const char *stage, size_t done, size_t total) {
-    study *t = context;
-    double seconds = total > 0 ? t->stage * (double)done / (double)total : 0.0;
-    if (!t->begun && strcmp(stage, "retrain") == 0) { /* what is done at the first word is from an earlier run */
-        progress_skip(t->bar, seconds);
-        t->advanced = seconds;
-    }
-    t->begun = 1;
-    if (seconds > t->advanced) {
-        progress_advance(t->bar, seconds - t->advanced);
-        t->advanced = seconds;
-    }
-    return interrupt_requested() != 0;
-}
 
 static size_t batch_of(const study *t, size_t n) {
     return t->s->batch < n ? t->s->batch : n;
@@ -320,7 +286,7 @@ static infl_status train_network(study *t) {
     int found;
     TRY(recall(t, "trained.txt", t->trained, n + 1, &found));
     if (found) {
-        progress_skip(t->bar, training_work(t, t->w));
+        progress_skip(t->stages.bar, training_work(t, t->w));
         *seconds = t->trained[n];
         TRY(infl_model_set_parameters(t->model, t->trained));
         return infl_model_set_state(t->model, t->trained + t->p);
@@ -330,13 +296,13 @@ static infl_status train_network(study *t) {
     options.milestones = drops;
     options.n_milestones = drops[0] < drops[1] ? 2 : 0;
     options.seed = t->w->seed;
-    options.progress = on_progress;
-    options.progress_context = t;
-    stage_begin(t, training_work(t, t->w));
-    double start = now();
+    options.progress = stage_progress;
+    options.progress_context = &t->stages;
+    stage_begin(&t->stages, training_work(t, t->w));
+    double start = seconds_now();
     TRY(infl_train(t->train, &options, NULL));
-    *seconds = t->trained[n] = now() - start;
-    stage_end(t);
+    *seconds = t->trained[n] = seconds_now() - start;
+    stage_end(&t->stages);
     TRY(infl_model_get_parameters(t->model, t->trained));
     TRY(infl_model_get_state(t->model, t->trained + t->p));
     return keep(t, "trained.txt", t->trained, n + 1);
@@ -397,8 +363,8 @@ static infl_status solve(study *t, infl_curvature *curvature, double *predicted,
     options.accept_unconverged = 1;
     options.lissa_batch = options.cg_batch = s->solver_batch < t->n ? s->solver_batch : INFL_ALL_ROWS;
     options.seed = t->w->seed;
-    options.progress = on_progress;
-    options.progress_context = t;
+    options.progress = stage_progress;
+    options.progress_context = &t->stages;
     infl_status status = infl_inverse_create(&inverse, curvature, &options);
     if (status == INFL_OK)
         status = infl_influence_create(&influence, t->train, inverse, NULL);
@@ -427,12 +393,12 @@ static infl_status predict(study *t, size_t kind) {
     snprintf(name, sizeof name, "predicted-%s.txt", cifar_curvature_names[kind]);
     TRY(recall(t, name, predicted, n + N_SOLVE, &found));
     if (found) {
-        progress_skip(t->bar, solve_work(t, t->w));
+        progress_skip(t->stages.bar, solve_work(t, t->w));
         memcpy(into, predicted + n, N_SOLVE * sizeof *into);
         return INFL_OK;
     }
-    stage_begin(t, solve_work(t, t->w));
-    double start = now();
+    stage_begin(&t->stages, solve_work(t, t->w));
+    double start = seconds_now();
     infl_status status = infl_curvature_create(&curvature, t->train, (infl_curvature_kind)kind, t->s->damping);
     if (status == INFL_OK) {
         into[SOLVE_damping] = infl_curvature_damping(curvature);
@@ -441,8 +407,8 @@ static infl_status predict(study *t, size_t kind) {
     if (status == INFL_OK)
         status = solve(t, curvature, predicted, into);
     infl_curvature_destroy(curvature);
-    into[SOLVE_seconds] = now() - start;
-    stage_end(t);
+    into[SOLVE_seconds] = seconds_now() - start;
+    stage_end(&t->stages);
     TRY(status);
     into[SOLVE_STATUS] = (double)INFL_OK;
     memcpy(predicted + n, into, N_SOLVE * sizeof *into);
@@ -467,7 +433,7 @@ static infl_status keep_cause(study *t, size_t kind, infl_status failure) {
     for (char *c = cause; *c != '\0'; c++) {
         *c = *c == '"' || *c == '\n' ? '\'' : *c; /* a field of a table */
     }
-    progress_line(t->bar, 1, "%s: %s", t->w->folder, cause);
+    progress_line(t->stages.bar, 1, "%s: %s", t->w->folder, cause);
     name_cause(kind, name, sizeof name);
     if (output_open(&out, t->w->folder, name) != 0)
         return INFL_E_IO;
@@ -547,12 +513,12 @@ static infl_status retrain(study *t, size_t seed, size_t *resumed) {
     options.train = &train;
     options.journal = path;
     options.threads = t->threads;
-    options.progress = on_progress;
-    options.progress_context = t;
+    options.progress = stage_progress;
+    options.progress_context = &t->stages;
     changes.loss_changes = losses;
     changes.control_losses = controls;
-    stage_begin(t, retraining_work(t, t->w, t->n_removed));
-    progress_skip(t->bar, retraining_work(t, t->w, likely_rows(t, t->w)) - t->stage);
+    stage_begin(&t->stages, retraining_work(t, t->w, t->n_removed));
+    progress_skip(t->stages.bar, retraining_work(t, t->w, likely_rows(t, t->w)) - t->stages.seconds);
     infl_status status = losses != NULL && path != NULL ? INFL_OK : INFL_E_MEMORY;
     if (status == INFL_OK)
         status = infl_retrain_without(t->train, t->removed, t->n_removed, t->test, t->test_points, N_POINTS, &options,
@@ -565,7 +531,7 @@ static infl_status retrain(study *t, size_t seed, size_t *resumed) {
         }
     }
     *resumed += changes.resumed;
-    stage_end(t);
+    stage_end(&t->stages);
     free(losses);
     free(path);
     return status;
@@ -579,12 +545,12 @@ static infl_status compare(study *t) {
     TRY(predict(t, t->s->curvature));
     TRY(predict_otherwise(t));
     TRY(choose_rows(t));
-    double start = now();
+    double start = seconds_now();
     for (size_t seed = 0; seed < t->s->retrain_seeds; seed++) {
         TRY(retrain(t, seed, &resumed));
     }
     if (resumed == 0)
-        t->w->measures[MEASURE_retraining_seconds] = now() - start;
+        t->w->measures[MEASURE_retraining_seconds] = seconds_now() - start;
     return INFL_OK;
 }
 
@@ -595,7 +561,7 @@ static infl_status measure_network(study *t) {
     snprintf(name, sizeof name, "results-%zu%s.txt", t->s->retrain_seeds, t->s->both_curvatures ? "-both" : "");
     TRY(recall(t, name, w->numbers, w->n_numbers, &found));
     if (found) {
-        progress_skip(t->bar, network_work(t, w));
+        progress_skip(t->stages.bar, network_work(t, w));
         for (size_t kind = 0; kind < N_CURVATURES; kind++) {
             if (is_result((infl_status)w->solves[kind][SOLVE_STATUS]))
                 TRY(recall_cause(t, kind));
@@ -676,10 +642,10 @@ static infl_status time_gradient(study *t, int threads, size_t batch, double *se
     infl_status status = INFL_OK;
     *seconds = INFINITY;
     for (int i = 0; status == INFL_OK && i < 3; i++) {
-        double start = now();
+        double start = seconds_now();
         status = infl_objective_evaluate_rows(objective, t->order, batch, NULL, t->scratch);
         if (i > 0)
-            *seconds = fmin(*seconds, now() - start);
+            *seconds = fmin(*seconds, seconds_now() - start);
     }
     infl_objective_destroy(objective);
     return status;
@@ -701,10 +667,10 @@ static infl_status time_network(study *t) {
     if (vectors == NULL)
         return INFL_E_MEMORY;
     vectors[0] = vectors[t->p] = 1.0;
-    double start = now();
+    double start = seconds_now();
     infl_status status = infl_objective_product_rows(t->train, INFL_HESSIAN, t->order, batch, vectors, N_POINTS,
                                                      vectors + N_POINTS * t->p);
-    times->product = (now() - start) / (double)batch;
+    times->product = (seconds_now() - start) / (double)batch;
     free(vectors);
     return status;
 }
@@ -735,7 +701,7 @@ static infl_status time_all(study *t) {
     }
     fprintf(stderr, "cifar: %zu networks: about %.0f min on %d threads, less what the folder has\n", t->n_networks,
             total / 60.0, t->threads);
-    t->bar = progress_begin(total);
+    t->stages.bar = progress_begin(total);
     return INFL_OK;
 }
 
@@ -744,14 +710,15 @@ static infl_status run_all(study *t) {
     infl_status status = time_all(t);
     char title[128];
     for (size_t i = 0; i < t->n_networks && status == INFL_OK && !interrupt_requested(); i++) {
-        double start = now();
+        double start = seconds_now();
         t->w = &t->all[i];
         status = output_make_folder(t->w->folder) == 0 ? measure_network(t) : INFL_E_IO;
         clear_network(t);
         if (status == INFL_OK)
-            progress_line(t->bar, 1, "%s: finished (%.0f s)", title_of(t->w, title, sizeof title), now() - start);
+            progress_line(t->stages.bar, 1, "%s: finished (%.0f s)", title_of(t->w, title, sizeof title),
+                          seconds_now() - start);
     }
-    progress_end(t->bar);
+    progress_end(t->stages.bar);
     return status;
 }
 

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -23,8 +22,8 @@
 #include "common/mnist_results.h"
 #include "common/mnist_settings.h"
 #include "common/output.h"
-#include "common/progress.h"
 #include "common/settle.h"
+#include "common/stages.h"
 #include "common/statistics.h"
 #include "common/try.h"
 #include "common/vectors.h"
@@ -55,9 +54,7 @@ typedef struct study {
     infl_dataset *split, *test_rows; /* the 55,000; the 10,000 */
     network *all;                    /* by seed, then decays, then the sweep's others */
     size_t n_networks;
-    progress *bar;                   /* in seconds, as estimated */
-    double stage, advanced;          /* of the present stage: its seconds, how many of them the bar has */
-    int begun;                       /* the present stage has told of progress */
+    stages stages;
     double train_step, retrain_step, gradient; /* seconds of a step on all threads, one on one, and all rows in f64 */
     /* of the present network */
     network *w;
@@ -75,12 +72,6 @@ typedef struct study {
     size_t *removed, n_removed; /* rows to remove                                               */
     size_t *place;              /* where each of the n rows stands among them; SIZE_MAX: it does not */
 } study;
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static void clear_curvature(study *t) {
     infl_influence_destroy(t->influence);
@@ -110,31 +101,6 @@ static void clear_network(study *t) {
     free(t->place);
     t->theta = t->polished = t->predicted = t->other = NULL;
     t->order = t->removed = t->place = NULL;
-}
-
-static void stage_begin(study *t, double seconds) {
-    t->stage = seconds;
-    t->advanced = 0.0;
-    t->begun = 0;
-}
-
-static void stage_end(study *t) {
-    progress_advance(t->bar, t->stage - t->advanced);
-}
-
-static int on_progress(void *context, const char *stage, size_t done, size_t total) {
-    study *t = context;
-    double seconds = total > 0 ? t->stage * (double)done / (double)total : 0.0;
-    if (!t->begun && strcmp(stage, "retrain") == 0) { /* what is done at the first word is from an earlier run */
-        progress_skip(t->bar, seconds);
-        t->advanced = seconds;
-    }
-    t->begun = 1;
-    if (seconds > t->advanced) {
-        progress_advance(t->bar, seconds - t->advanced);
-        t->advanced = seconds;
-    }
-    return interrupt_requested() != 0;
 }
 
 /* Estimates in seconds, from the measured steps. */
@@ -249,7 +215,7 @@ static infl_status train_network(study *t) {
     int found;
     TRY(recall(t, "trained.txt", t->theta, t->p, &found));
     if (found) {
-        progress_skip(t->bar, training_work(t));
+        progress_skip(t->stages.bar, training_work(t));
         return infl_model_set_parameters(t->model, t->theta);
     }
     options.steps = s->steps;
@@ -258,14 +224,14 @@ static infl_status train_network(study *t) {
     options.milestones = drops;
     options.n_milestones = drops[0] < drops[1] ? 2 : 0;
     options.seed = t->w->seed;
-    options.progress = on_progress;
-    options.progress_context = t;
-    stage_begin(t, training_work(t));
+    options.progress = stage_progress;
+    options.progress_context = &t->stages;
+    stage_begin(&t->stages, training_work(t));
     TRY(infl_objective_create(&train, t->fast, &loss, t->rows, &objective));
     infl_status status = infl_train(train, &options, NULL);
     infl_objective_destroy(train);
     TRY(status);
-    stage_end(t);
+    stage_end(&t->stages);
     TRY(infl_model_get_parameters(t->fast, t->theta));
     TRY(keep(t, "trained.txt", t->theta, t->p));
     return infl_model_set_parameters(t->model, t->theta);
@@ -280,8 +246,8 @@ static infl_status gradient_norm(study *t, double *norm) {
 static infl_status form_hessian(study *t, int precision) {
     infl_dense_options options = INFL_DENSE_OPTIONS_INIT;
     options.precision = precision;
-    options.progress = on_progress;
-    options.progress_context = t;
+    options.progress = stage_progress;
+    options.progress_context = &t->stages;
     clear_curvature(t);
     TRY(infl_curvature_create(&t->curvature, t->train, INFL_HESSIAN, 0.0));
     return infl_curvature_form(t->curvature, &options, NULL);
@@ -310,8 +276,8 @@ static infl_status polish_round(study *t, double *at) {
     options.gradient_tolerance = near ? t->s->polish_tolerance : NEAR;
     options.max_iterations = t->s->polish_steps;
     options.max_cg_iterations = t->s->polish_products;
-    options.progress = on_progress;
-    options.progress_context = t;
+    options.progress = stage_progress;
+    options.progress_context = &t->stages;
     TRY(form_hessian(t, INFL_F32));
     TRY(infl_curvature_eigen(t->curvature, t->theta, NULL));
     TRY(infl_curvature_set_damping(t->curvature, fmax(-1.5 * t->theta[0], 1e-5 * t->theta[t->p - 1])));
@@ -331,7 +297,7 @@ static infl_status polish_round(study *t, double *at) {
     at[POLISHED_DONE] = near && (result.reason == INFL_STOP_GRADIENT ||
                                  (result.reason == INFL_STOP_STALLED && !(result.gradient_norm < before)));
     at[POLISHED_NEAR] = near || result.reason != INFL_STOP_STEPS;
-    progress_line(t->bar, 1,
+    progress_line(t->stages.bar, 1,
                   "decay %g: round %.0f of Newton's method (%s): %zu steps, %zu products, R %.7g, its gradient's norm %.2e",
                   t->w->decay, at[POLISHED_ROUNDS], near ? "f64" : "f32", result.steps, result.products,
                   result.value, result.gradient_norm);
@@ -356,13 +322,13 @@ static infl_status polish_network(study *t) {
         TRY(infl_model_get_parameters(t->model, t->polished));
     }
     while (at[POLISHED_DONE] == 0.0 && at[POLISHED_ROUNDS] < (double)rounds) {
-        stage_begin(t, work / (double)rounds);
+        stage_begin(&t->stages, work / (double)rounds);
         TRY(polish_round(t, at));
         TRY(keep(t, "polished.txt", t->polished, t->p + N_POLISHED));
-        stage_end(t);
-        work -= t->stage;
+        stage_end(&t->stages);
+        work -= t->stages.seconds;
     }
-    progress_skip(t->bar, work);
+    progress_skip(t->stages.bar, work);
     measures[MEASURE_polish_rounds] = at[POLISHED_ROUNDS];
     measures[MEASURE_gradient_norm_polished] = at[POLISHED_NORM];
     if (at[POLISHED_NORM] > REST) {
@@ -443,12 +409,12 @@ static infl_status take_hessian(study *t) {
     clear_curvature(t);
     if (file != NULL) {
         fclose(file);
-        progress_skip(t->bar, hessian_work(t));
+        progress_skip(t->stages.bar, hessian_work(t));
         status = infl_curvature_load(&t->curvature, t->train, path, 0.0);
     } else if (status == INFL_OK) {
-        stage_begin(t, hessian_work(t));
+        stage_begin(&t->stages, hessian_work(t));
         status = form_hessian(t, INFL_F64);
-        stage_end(t);
+        stage_end(&t->stages);
         if (status == INFL_OK)
             status = infl_curvature_save(t->curvature, path);
     }
@@ -475,8 +441,8 @@ static infl_status predict_exactly(study *t) {
     measures[MEASURE_lambda_positive] = values[positive];
     double damping = measures[MEASURE_damping] = choose_damping(t);
     if (damping > t->s->damping)
-        progress_line(t->bar, 1, "decay %g: the smallest eigenvalue is %.3g, so the damping is %g", t->w->decay, low,
-                      damping);
+        progress_line(t->stages.bar, 1, "decay %g: the smallest eigenvalue is %.3g, so the damping is %g", t->w->decay,
+                      low, damping);
     TRY(infl_curvature_set_damping(t->curvature, damping));
     return predict(t, NULL, t->predicted, NULL);
 }
@@ -554,8 +520,8 @@ static infl_status retrain(study *t, infl_objective *train, size_t m, infl_retra
     infl_status status = losses != NULL && path != NULL ? INFL_OK : INFL_E_MEMORY;
     options->journal = path;
     options->threads = t->threads;
-    options->progress = on_progress;
-    options->progress_context = t;
+    options->progress = stage_progress;
+    options->progress_context = &t->stages;
     changes.loss_changes = losses;
     changes.control_losses = controls;
     changes.results = results;
@@ -572,7 +538,7 @@ static infl_status retrain(study *t, infl_objective *train, size_t m, infl_retra
         }
     }
     if (status == INFL_OK && changes.resumed > 0)
-        progress_line(t->bar, 1, "%s: %zu retrainings of an earlier run%s", path, changes.resumed,
+        progress_line(t->stages.bar, 1, "%s: %zu retrainings of an earlier run%s", path, changes.resumed,
                       changes.dropped > 0 ? ", a last one was cut off" : "");
     free(losses);
     free(path);
@@ -593,15 +559,15 @@ static infl_status retrain_by_adam(study *t) {
     train.learning_rate = s->retrain_rate;
     train.seed = t->w->seed;
     options.train = &train;
-    stage_begin(t, retraining_work(t, t->n_removed));
-    progress_skip(t->bar, retraining_work(t, likely_rows(t, t->w)) - t->stage);
+    stage_begin(&t->stages, retraining_work(t, t->n_removed));
+    progress_skip(t->stages.bar, retraining_work(t, likely_rows(t, t->w)) - t->stages.seconds);
     TRY(infl_model_get_parameters(t->model, t->theta));
     TRY(infl_model_set_parameters(t->fast, t->theta));
     TRY(infl_objective_create(&fast, t->fast, &loss, t->rows, &objective));
     infl_status status = retrain(t, fast, t->n_removed, &options, COLUMN_RETRAINED, "adam.journal", controls, NULL);
     infl_objective_destroy(fast);
     TRY(status);
-    stage_end(t);
+    stage_end(&t->stages);
     for (size_t i = 0; i < s->test_points; i++) {
         point *at = &t->w->points[i];
         at->about[POINT_CONTROL] = controls[i];
@@ -646,7 +612,7 @@ static infl_status retrain_to_rest(study *t) {
     if (!t->w->detailed || !t->w->polished || m == 0)
         return INFL_OK;
     if (!rested(t)) {
-        progress_skip(t->bar, rest_work(t, t->w));
+        progress_skip(t->stages.bar, rest_work(t, t->w));
         return INFL_OK;
     }
     polish.max_iterations = REST_STEPS;
@@ -654,7 +620,7 @@ static infl_status retrain_to_rest(study *t) {
     polish.gradient_tolerance = t->s->polish_tolerance;
     polish.preconditioner = t->inverse;
     options.polish = &polish;
-    stage_begin(t, rest_work(t, t->w));
+    stage_begin(&t->stages, rest_work(t, t->w));
     infl_train_result *results = malloc(m * sizeof *results);
     if (results == NULL)
         return INFL_E_MEMORY;
@@ -662,7 +628,7 @@ static infl_status retrain_to_rest(study *t) {
     if (status == INFL_OK)
         leave_restless(t, m, results);
     free(results);
-    stage_end(t);
+    stage_end(&t->stages);
     return status;
 }
 
@@ -706,13 +672,13 @@ static infl_status correlate_inverse(study *t, size_t method, size_t i, infl_sta
 static infl_status compare_inverses(study *t) {
     if (!t->w->detailed || !t->s->inverses)
         return INFL_OK;
-    stage_begin(t, inverses_work(t, t->w));
+    stage_begin(&t->stages, inverses_work(t, t->w));
     for (size_t method = 0; method < N_METHODS; method++) {
         infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
         infl_solve_report reports[MAX_POINTS] = {{0}};
         options.accept_unconverged = 1;
-        options.progress = on_progress;
-        options.progress_context = t;
+        options.progress = stage_progress;
+        options.progress_context = &t->stages;
         options.method = method == METHOD_CG ? INFL_CG : method == METHOD_LISSA ? INFL_LISSA : INFL_CHOLESKY;
         options.max_iterations = method == METHOD_CG ? t->s->cg_steps : t->s->lissa_steps;
         double damping = method == METHOD_UNDAMPED ? least_damping(t) : t->w->measures[MEASURE_damping];
@@ -725,7 +691,7 @@ static infl_status compare_inverses(study *t) {
             TRY(correlate_inverse(t, method, i, status, &reports[i]));
         }
     }
-    stage_end(t);
+    stage_end(&t->stages);
     return INFL_OK;
 }
 
@@ -749,7 +715,7 @@ static infl_status measure_network(study *t) {
     int found;
     TRY(recall(t, "results.txt", w->numbers, w->n_numbers, &found));
     if (found) {
-        progress_skip(t->bar, network_work(t, w));
+        progress_skip(t->stages.bar, network_work(t, w));
         w->finished = 1;
         return INFL_OK;
     }
@@ -803,10 +769,10 @@ static infl_status time_gradient(infl_objective *objective, const size_t *rows, 
                                  double *seconds) {
     *seconds = INFINITY;
     for (int i = 0; i < 3; i++) {
-        double start = now();
+        double start = seconds_now();
         TRY(infl_objective_evaluate_rows(objective, rows, n_rows, NULL, gradient));
         if (i > 0)
-            *seconds = fmin(*seconds, now() - start);
+            *seconds = fmin(*seconds, seconds_now() - start);
     }
     return INFL_OK;
 }
@@ -852,17 +818,18 @@ static infl_status run_all(study *t) {
             "of training and %.1f ms of retraining\n", t->n_networks, t->p, t->n, seconds / 60.0, t->threads,
             1e3 * t->train_step, 1e3 * t->retrain_step);
     clear_network(t);
-    t->bar = progress_begin(seconds);
+    t->stages.bar = progress_begin(seconds);
     infl_status status = INFL_OK;
     for (size_t i = 0; i < t->n_networks && status == INFL_OK && !interrupt_requested(); i++) {
-        double start = now();
+        double start = seconds_now();
         t->w = &t->all[i];
         status = output_make_folder(t->w->folder) == 0 ? measure_network(t) : INFL_E_IO;
         clear_network(t);
         if (status == INFL_OK)
-            progress_line(t->bar, 1, "decay %g, seed %zu: finished (%.0f s)", t->w->decay, t->w->seed, now() - start);
+            progress_line(t->stages.bar, 1, "decay %g, seed %zu: finished (%.0f s)", t->w->decay, t->w->seed,
+                          seconds_now() - start);
     }
-    progress_end(t->bar);
+    progress_end(t->stages.bar);
     return status;
 }
 
