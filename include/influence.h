@@ -536,8 +536,8 @@ typedef struct infl_objective_options {
     size_t memory_budget;         /* bytes of workspace; 0: no limit. Smaller means fewer tangents at once and
                                      slower; never other bits for the same problem                                  */
     size_t keep_budget;           /* bytes of it that may hold the value pass of curvature products, from the second
-                                     over the same rows at the same θ on (conjugate gradients): the next ones then cost
-                                     2 gradients instead of 8/3. Used where all rows fit in; 0: never                */
+                                     over all rows at the same θ on (conjugate gradients): the next ones then cost 2
+                                     gradients instead of 8/3. Used where all rows fit in; 0: never                  */
     const size_t *parameters;     /* the parameters that the objective is a function of: indices into the model's θ,
                                      strictly ascending, copied, such as the ranges of the last layer's tensors
                                      (infl_model_tensor); NULL: all                                                  */

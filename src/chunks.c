@@ -219,13 +219,17 @@ static infl_status prepare(infl_chunks *chunks, const infl_schedule *s) {
 }
 
 /*
- * Whether the job before was a product of the same kind over the same rows at the same θ: values are kept from the second
- * such product on, so that products over rows that change pay nothing for it.
+ * Whether the job before was a product of the same kind over the same rows at the same θ, all of them: values are kept from
+ * the second such product on, so that estimates over samples and batches pay nothing for it, and take no such memory.
  */
 static infl_status look_back(infl_chunks *chunks, const infl_chunk_job *job, int *again) {
     *again = 0;
     if (!is_curvature(job->work) || chunks->keep_budget == 0)
         return INFL_OK;
+    if (job->n < infl_dataset_rows(chunks->dataset)) {
+        chunks->n_seen = 0;
+        return INFL_OK;
+    }
     *again = chunks->n_seen == job->n && chunks->seen_work == job->work &&
              chunks->seen_version == chunks->model->version &&
              memcmp(chunks->seen, job->rows, job->n * sizeof *job->rows) == 0;
