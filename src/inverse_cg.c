@@ -259,6 +259,7 @@ static infl_status retire(conjugate_gradients *self) {
 }
 
 static infl_status iterate(conjugate_gradients *self) {
+    int batched = self->batch->rows != NULL;
     while (self->active > 0) {
         INFL_TRY(infl_inverse_progress(self->inverse, "solve", self->k - self->active, self->k));
         INFL_TRY(infl_curvature_product_rows(self->inverse->curvature, self->batch->rows, self->batch->n,
@@ -266,9 +267,8 @@ static infl_status iterate(conjugate_gradients *self) {
         for (size_t slot = 0; slot < self->active; slot++) {
             const column *c = &self->columns[slot];
             INFL_TRY(advance(self, slot));
-            int ready = sqrt(c->square) <= c->pause;
-            if (self->batch->rows == NULL ? ready : ready || c->done)
-                INFL_TRY(self->batch->rows == NULL ? verify(self, slot) : go_along(self, slot));
+            if (sqrt(c->square) <= c->pause || (batched && c->done))
+                INFL_TRY(batched ? go_along(self, slot) : verify(self, slot));
         }
         INFL_TRY(retire(self));
     }
@@ -322,8 +322,8 @@ static infl_status explain(const infl_inverse *inverse, size_t j) {
     if (batch->rows == NULL)
         return INFL_OK;
     return infl_fail(INFL_E_UNCONVERGED, "CG over a cg_batch of %zu of %zu rows left %s %zu unconverged; raise cg_batch, "
-                     "max_iterations, the tolerance or the damping, or accept_unconverged", batch->n, inverse->curvature->n_rows, inverse->names.noun,
-                     infl_inverse_number(inverse, j));
+                     "max_iterations, the tolerance or the damping, or accept_unconverged", batch->n,
+                     inverse->curvature->n_rows, inverse->names.noun, infl_inverse_number(inverse, j));
 }
 
 const infl_inverse_ops infl_inverse_cg = {.name = "CG", .prepare = prepare, .release = release, .solve = solve,
