@@ -17,10 +17,10 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    {3, 6, 32, 5, 1, 0},      {6, 16, 14, 5, 1, 0},   {8, 8, 26, 3, 2, 0},      {8, 8, 12, 3, 1, 0},
-    {3, 64, 32, 3, 1, 1},     {64, 64, 32, 3, 1, 1},  {128, 128, 16, 3, 1, 1},  {256, 256, 8, 3, 1, 1},
-    {512, 512, 4, 3, 1, 1},   {512, 512, 2, 3, 1, 1}, {16, 16, 32, 3, 1, 1},    {32, 32, 16, 3, 1, 1},
-    {64, 64, 8, 3, 1, 1},     {128, 128, 4, 3, 1, 1}, {64, 128, 32, 3, 2, 1},   {64, 128, 32, 1, 2, 0},
+    {3, 6, 32, 5, 1, 0},    {6, 16, 14, 5, 1, 0},   {8, 8, 26, 3, 2, 0},     {8, 8, 12, 3, 1, 0},
+    {3, 64, 32, 3, 1, 1},   {64, 64, 32, 3, 1, 1},  {128, 128, 16, 3, 1, 1}, {256, 256, 8, 3, 1, 1},
+    {512, 512, 4, 3, 1, 1}, {512, 512, 2, 3, 1, 1}, {16, 16, 32, 3, 1, 1},   {32, 32, 16, 3, 1, 1},
+    {64, 64, 8, 3, 1, 1},   {128, 128, 4, 3, 1, 1}, {64, 128, 32, 3, 2, 1},  {64, 128, 32, 1, 2, 0},
 };
 
 static double now(void) {
@@ -56,10 +56,13 @@ int main(void) {
     printf("%-28s%10s%10s%10s   GFLOP/s\n", "convolution", "forward", "input", "weights");
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         const shape *s = &shapes[i];
-        infl_layer layer = {.n_inputs = 1, .in_shape = {{s->inputs, s->image, s->image}},
+        infl_layer layer = {.n_inputs = 1,
+                            .in_shape = {{s->inputs, s->image, s->image}},
                             .in_width = {s->inputs * s->image * s->image}};
-        layer.spec = (infl_layer_spec){.units = s->outputs, .groups = 1,
-                                       .window = {{s->kernel, s->kernel}, {s->stride, s->stride}, {s->padding, s->padding}}};
+        layer.spec =
+            (infl_layer_spec){.units = s->outputs,
+                              .groups = 1,
+                              .window = {{s->kernel, s->kernel}, {s->stride, s->stride}, {s->padding, s->padding}}};
         if (kind->shape(&layer) != INFL_OK)
             return 1;
         layer.width = infl_shape_size(layer.shape);
@@ -71,10 +74,18 @@ int main(void) {
         }
         double flops = 2.0 * taps * taps * (double)(s->inputs * s->outputs * ROWS);
         float *x = numbers(layer.in_width[0] * ROWS), *dx = numbers(layer.in_width[0] * ROWS);
-        float *y = numbers(layer.width * ROWS), *theta = numbers(layer.parameters), *gradient = numbers(layer.parameters);
+        float *y = numbers(layer.width * ROWS), *theta = numbers(layer.parameters),
+              *gradient = numbers(layer.parameters);
         void *scratch = numbers(kind->scratch(&layer, ROWS) / sizeof(float));
-        infl_layer_call forward = {.layer = &layer, .rows = ROWS, .valid = ROWS, .last = 1, .scratch = scratch,
-                                   .theta = theta, .x = {{x, NULL}}, .y = {y, NULL}, .dy = {y, NULL}};
+        infl_layer_call forward = {.layer = &layer,
+                                   .rows = ROWS,
+                                   .valid = ROWS,
+                                   .last = 1,
+                                   .scratch = scratch,
+                                   .theta = theta,
+                                   .x = {{x, NULL}},
+                                   .y = {y, NULL},
+                                   .dy = {y, NULL}};
         infl_layer_call input = forward, weights = forward;
         input.dx[0].value = dx;
         weights.gradient = gradient;

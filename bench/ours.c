@@ -140,7 +140,7 @@ typedef struct shared_head {
     double rows, features, parameters, vectors, compared;
     double decay, damping, scale, batch; /* of LiSSA: of weights; λ, s, rows in S,                             */
     double steps, tolerance;             /* per right-hand side on average; ours, that error is ≤ MOST_ERROR     */
-    double error, plain_error;           /* the largest ‖x − exact‖/‖exact‖: ours, the plain recursion's         */
+    double error, plain_error; /* the largest ‖x − exact‖/‖exact‖: ours, the plain recursion's         */
 } shared_head;
 
 /* A network of the zoo; f32, two threads. At a random θ with random images, no decay; or shared, as it was prepared. */
@@ -154,15 +154,15 @@ typedef struct image_problem {
     infl_dataset *dataset;
     infl_model *model;
     infl_objective *objective; /* keeps nothing from one product to the next; shared: with the default options */
-    double *result; /* 8·p, or rows × 8 */
+    double *result;            /* 8·p, or rows × 8 */
     shared_head head;
     double *vectors;
     float *features; /* these two are lent to the dataset */
     int32_t *labels;
 } image_problem;
 
-enum { VECTORS = 8, SIDES = 4 };    /* of the products with row gradients; that LiSSA solves for */
-enum { COMPARED_ROWS = 64 };        /* whose products the sides compare */
+enum { VECTORS = 8, SIDES = 4 };       /* of the products with row gradients; that LiSSA solves for */
+enum { COMPARED_ROWS = 64 };           /* whose products the sides compare */
 static const double MOST_ERROR = 0.05; /* of LiSSA's solutions */
 
 static image_problem image_problems[] = {
@@ -171,10 +171,17 @@ static image_problem image_problems[] = {
     {.name = "resnet18w16", .network = INFL_ZOO_RESNET18, .width_factor = 0.25, .rows = 64},
     {.name = "resnet18", .network = INFL_ZOO_RESNET18, .width_factor = 1.0, .rows = 32},
     {.name = "vgg13", .network = INFL_ZOO_VGG13, .width_factor = 1.0, .rows = 32},
-    {.name = "lissa_klcnn", .network = INFL_ZOO_KL_CNN, .width_factor = 1.0, .rows = 5500, .shared_vectors = SIDES,
+    {.name = "lissa_klcnn",
+     .network = INFL_ZOO_KL_CNN,
+     .width_factor = 1.0,
+     .rows = 5500,
+     .shared_vectors = SIDES,
      .decay = 0.001},
     {.name = "scores_lenet", .network = INFL_ZOO_LENET5, .width_factor = 1.0, .rows = 5000, .shared_vectors = VECTORS},
-    {.name = "scores_resnet18w16", .network = INFL_ZOO_RESNET18, .width_factor = 0.25, .rows = 5000,
+    {.name = "scores_resnet18w16",
+     .network = INFL_ZOO_RESNET18,
+     .width_factor = 0.25,
+     .rows = 5000,
      .shared_vectors = VECTORS},
 };
 #define N_PROBLEMS (sizeof image_problems / sizeof image_problems[0])
@@ -681,8 +688,9 @@ static int prepare(const char *name, size_t most_rows) {
     printf("%zu %s images", rows, real ? "MNIST" : "random");
     if (solves)
         printf(", lambda %.4g, scale %.4g, batches of %.0f, %.0f steps a right-hand side of %d, tolerance %g, "
-               "error %.2g (plain recursion %.2g)", head->damping, head->scale, head->batch, head->steps, SIDES,
-               head->tolerance, head->error, head->plain_error);
+               "error %.2g (plain recursion %.2g)",
+               head->damping, head->scale, head->batch, head->steps, SIDES, head->tolerance, head->error,
+               head->plain_error);
     printf("\n");
     free(theta);
     free(compared);
@@ -703,13 +711,13 @@ int main(int argc, char **argv) {
     char name[128];
     while (fgets(name, sizeof name, stdin) != NULL) {
         name[strcspn(name, "\n")] = '\0';
-        double seconds = strcmp(name, "adam_step_iris5") == 0           ? adam_step_iris5()
-                         : strcmp(name, "hessian_mlp50") == 0           ? hessian_mlp50(2)
-                         : strcmp(name, "hessian_mlp50_1thread") == 0   ? hessian_mlp50(1)
-                         : strcmp(name, "loo_threads") == 0             ? loo(2)
-                         : strcmp(name, "loo_threads_peer") == 0        ? loo(1)
-                         : strcmp(name, "gemm_peak") == 0               ? gemm_peak()
-                                                                        : image_work(name);
+        double seconds = strcmp(name, "adam_step_iris5") == 0         ? adam_step_iris5()
+                         : strcmp(name, "hessian_mlp50") == 0         ? hessian_mlp50(2)
+                         : strcmp(name, "hessian_mlp50_1thread") == 0 ? hessian_mlp50(1)
+                         : strcmp(name, "loo_threads") == 0           ? loo(2)
+                         : strcmp(name, "loo_threads_peer") == 0      ? loo(1)
+                         : strcmp(name, "gemm_peak") == 0             ? gemm_peak()
+                                                                      : image_work(name);
         printf("%.9g\n", seconds);
         fflush(stdout);
     }

@@ -52,19 +52,17 @@ typedef struct study {
     infl_model *model;
     infl_objective *train, *test;
     size_t test_points[N_POINTS];
-    double *trained;                         /* θ, the state, and the seconds that training took */
-    double *scratch;                         /* p, then n, then one for each test row                             */
-    double *predicted[N_CURVATURES];         /* points × n, and N_SOLVE numbers                                   */
-    size_t *order, *removed, n_removed;      /* rows to remove                                                    */
-    size_t *place;                           /* of each of the n rows among them; SIZE_MAX: it is not removed     */
-    size_t *chosen;                          /* points × top: the place of each                                   */
+    double *trained;                    /* θ, the state, and the seconds that training took */
+    double *scratch;                    /* p, then n, then one for each test row                             */
+    double *predicted[N_CURVATURES];    /* points × n, and N_SOLVE numbers                                   */
+    size_t *order, *removed, n_removed; /* rows to remove                                                    */
+    size_t *place;                      /* of each of the n rows among them; SIZE_MAX: it is not removed     */
+    size_t *chosen;                     /* points × top: the place of each                                   */
 } study;
 
 /* ---- progress and estimates ------------------------------------------------------------------------------------- */
 
-static size_t batch_of(const study *t, size_t n) {
-    return t->s->batch < n ? t->s->batch : n;
-}
+static size_t batch_of(const study *t, size_t n) { return t->s->batch < n ? t->s->batch : n; }
 
 static size_t retrain_steps(const settings *s, const network *w) {
     return (size_t)ceil(s->retrain_percent / 100.0 * (double)cifar_steps(s, w->network));
@@ -75,9 +73,7 @@ static size_t rows_of(const study *t, const network *w) {
     return t->s->rows > 0 && t->s->rows < all ? t->s->rows : all;
 }
 
-static const timing *times_of(const study *t, const network *w) {
-    return &t->times[w->data][w->network];
-}
+static const timing *times_of(const study *t, const network *w) { return &t->times[w->data][w->network]; }
 
 static double training_work(const study *t, const network *w) {
     return (double)cifar_steps(t->s, w->network) * times_of(t, w)->train_step;
@@ -173,13 +169,9 @@ static infl_status pad(infl_dataset **dataset) {
     return status;
 }
 
-static int is_vgg(const network *w) {
-    return w->network == INFL_ZOO_VGG13 || w->network == INFL_ZOO_VGG14;
-}
+static int is_vgg(const network *w) { return w->network == INFL_ZOO_VGG13 || w->network == INFL_ZOO_VGG14; }
 
-static size_t channels_of(const network *w) {
-    return w->data == DATA_MNIST ? 1 : 3;
-}
+static size_t channels_of(const network *w) { return w->data == DATA_MNIST ? 1 : 3; }
 
 /* Every channel gets mean 0 and deviation 1 over the training rows; the test rows follow by the same numbers. */
 static infl_status normalise(study *t) {
@@ -369,15 +361,15 @@ static infl_status solve(study *t, infl_curvature *curvature, double *predicted,
     if (status == INFL_OK)
         status = infl_influence_create(&influence, t->train, inverse, NULL);
     if (status == INFL_OK)
-        status = infl_influence_removal_losses(influence, t->test, t->test_points, N_POINTS, NULL, 0, predicted,
-                                               reports);
+        status =
+            infl_influence_removal_losses(influence, t->test, t->test_points, N_POINTS, NULL, 0, predicted, reports);
     infl_influence_destroy(influence);
     infl_inverse_destroy(inverse);
     TRY(status);
     into[SOLVE_residual_a] = reports[POINT_A].residual;
     into[SOLVE_residual_b] = reports[POINT_B].residual;
-    into[SOLVE_iterations] = (double)(reports[0].iterations > reports[1].iterations ? reports[0].iterations
-                                                                                    : reports[1].iterations);
+    into[SOLVE_iterations] =
+        (double)(reports[0].iterations > reports[1].iterations ? reports[0].iterations : reports[1].iterations);
     into[SOLVE_products] = reports[0].products + reports[1].products;
     into[SOLVE_scale] = reports[0].scale;
     into[SOLVE_batch] = reports[0].batch;
@@ -583,9 +575,7 @@ static infl_status measure_network(study *t) {
 
 /* ---- all networks ----------------------------------------------------------------------------------------------- */
 
-static int wants_data(const settings *s, size_t data) {
-    return s->dataset == DATA_BOTH || s->dataset == data;
-}
+static int wants_data(const settings *s, size_t data) { return s->dataset == DATA_BOTH || s->dataset == data; }
 
 /* Non-zero: no memory. */
 static int make_networks(study *t, unsigned long long fingerprint) {
@@ -689,9 +679,10 @@ static infl_status time_all(study *t) {
             infl_status status = time_network(t);
             const timing *times = times_of(t, t->w);
             if (status == INFL_OK)
-                fprintf(stderr, "cifar: %s, %s: %zu parameters; %zu steps of training at %.1f ms, of a retraining %zu "
-                        "at %.1f ms; about %.1f min\n", cifar_data_names[t->w->data],
-                        infl_zoo_network_name((infl_zoo_network)t->w->network), t->p,
+                fprintf(stderr,
+                        "cifar: %s, %s: %zu parameters; %zu steps of training at %.1f ms, of a retraining %zu "
+                        "at %.1f ms; about %.1f min\n",
+                        cifar_data_names[t->w->data], infl_zoo_network_name((infl_zoo_network)t->w->network), t->p,
                         cifar_steps(t->s, t->w->network), 1e3 * times->train_step, retrain_steps(t->s, t->w),
                         1e3 * times->retrain_step, network_work(t, t->w) / 60.0);
             clear_network(t);

@@ -62,7 +62,8 @@ typedef struct settings {
  * eight, where standardised ones stay below 60.
  */
 static void settings_default(settings *s, size_t preset) {
-    static const argument_list depths[] = {{{1, 2, 5}, 3}, {{1, 2, 3, 4, 5, 6, 7, 8}, 8}, {{1, 2, 3, 4, 5, 6, 7, 8}, 8}};
+    static const argument_list depths[] = {
+        {{1, 2, 5}, 3}, {{1, 2, 3, 4, 5, 6, 7, 8}, 8}, {{1, 2, 3, 4, 5, 6, 7, 8}, 8}};
     static const argument_list widths[] = {{{8}, 1}, {{8, 14, 20, 30, 40, 50}, 6}, {{8, 14, 20, 30, 40, 50}, 6}};
     static const size_t seeds[] = {1, 3, 10};
     static const size_t steps[] = {500, 60000, 60000};
@@ -106,7 +107,8 @@ static size_t settings_table(settings *s, argument *table) {
         {"out", ARGUMENT_TEXT, &s->out, NULL, 0, 0, 0, "folder of the results"},
         {"figures", ARGUMENT_SET, &s->figures, "1a|1b|1c|1d|2a|2b|2c", 0, 0, 0, "panels to make"},
         {"depths", ARGUMENT_LIST, &s->depths, NULL, 1, 32, 0, "hidden layers, of the depth sweep (1c, 2a, 2b, 2c)"},
-        {"widths", ARGUMENT_LIST, &s->widths, NULL, 1, 1000, 0, "units of the one hidden layer, of the width sweep (1d)"},
+        {"widths", ARGUMENT_LIST, &s->widths, NULL, 1, 1000, 0,
+         "units of the one hidden layer, of the width sweep (1d)"},
         {"units", ARGUMENT_SIZE, &s->units, NULL, 1, 1000, 1, "units a hidden layer, of the depth sweep"},
         {"seeds", ARGUMENT_SIZE, &s->seeds, NULL, 1, 10000, 0, "seeds; each has its split and its first parameters"},
         {"first-seed", ARGUMENT_SIZE, &s->first_seed, NULL, 0, 1e9, 0, "the first of them; the others follow it"},
@@ -235,21 +237,21 @@ typedef struct study {
     configuration *c;
     int threads;
     progress *bar;
-    double advanced; /* units of the bar so far */
-    infl_dataset *train_rows, *test_rows;     /* as they are; know their rows of Iris */
-    infl_dataset *train_data, *test_data;     /* as the network sees them             */
+    double advanced;                      /* units of the bar so far */
+    infl_dataset *train_rows, *test_rows; /* as they are; know their rows of Iris */
+    infl_dataset *train_data, *test_data; /* as the network sees them             */
     infl_model *model;
     infl_objective *train, *test;
     infl_curvature *curvature;
     infl_inverse *inverse;
     infl_influence *influence;
-    size_t n, p, m;     /* training rows, parameters, rows to remove */
+    size_t n, p, m; /* training rows, parameters, rows to remove */
     double decay;
     size_t test_row;
-    size_t *rows;       /* m */
-    double *scratch;    /* p, n or n_test numbers, whichever is most */
-    double *parameters; /* m×p */
-    infl_train_result *results; /* m */
+    size_t *rows;                   /* m */
+    double *scratch;                /* p, n or n_test numbers, whichever is most */
+    double *parameters;             /* m×p */
+    infl_train_result *results;     /* m */
     double *column[N_ROW_MEASURES]; /* m each */
 } study;
 
@@ -689,9 +691,7 @@ typedef struct plan {
     size_t n;
 } plan;
 
-static int wants(const settings *s, unsigned figure) {
-    return s->figures >> figure & 1u;
-}
+static int wants(const settings *s, unsigned figure) { return s->figures >> figure & 1u; }
 
 static int contains(const argument_list *list, size_t value) {
     for (size_t i = 0; i < list->n; i++) {

@@ -67,8 +67,8 @@ typedef struct study {
     infl_inverse *inverse;
     infl_influence *influence;
     size_t test_points[MAX_POINTS];
-    double *predicted, *other; /* test points × n: by the exact inverse, and by another */
-    size_t *order;             /* n */
+    double *predicted, *other;  /* test points × n: by the exact inverse, and by another */
+    size_t *order;              /* n */
     size_t *removed, n_removed; /* rows to remove                                               */
     size_t *place;              /* where each of the n rows stands among them; SIZE_MAX: it does not */
 } study;
@@ -104,13 +104,9 @@ static void clear_network(study *t) {
 }
 
 /* Estimates in seconds, from the measured steps. */
-static double training_work(const study *t) {
-    return (double)t->s->steps * t->train_step;
-}
+static double training_work(const study *t) { return (double)t->s->steps * t->train_step; }
 
-static double hessian_work(const study *t) {
-    return 0.15 * (double)t->p * t->gradient;
-}
+static double hessian_work(const study *t) { return 0.15 * (double)t->p * t->gradient; }
 
 static double polish_work(const study *t, const network *w) {
     size_t rounds = t->s->polish_rounds;
@@ -297,10 +293,11 @@ static infl_status polish_round(study *t, double *at) {
     at[POLISHED_DONE] = near && (result.reason == INFL_STOP_GRADIENT ||
                                  (result.reason == INFL_STOP_STALLED && !(result.gradient_norm < before)));
     at[POLISHED_NEAR] = near || result.reason != INFL_STOP_STEPS;
-    progress_line(t->stages.bar, 1,
-                  "decay %g: round %.0f of Newton's method (%s): %zu steps, %zu products, R %.7g, its gradient's norm %.2e",
-                  t->w->decay, at[POLISHED_ROUNDS], near ? "f64" : "f32", result.steps, result.products,
-                  result.value, result.gradient_norm);
+    progress_line(
+        t->stages.bar, 1,
+        "decay %g: round %.0f of Newton's method (%s): %zu steps, %zu products, R %.7g, its gradient's norm %.2e",
+        t->w->decay, at[POLISHED_ROUNDS], near ? "f64" : "f32", result.steps, result.products, result.value,
+        result.gradient_norm);
     return INFL_OK;
 }
 
@@ -377,9 +374,7 @@ static infl_status choose_test_points(study *t) {
  * Adding a number to all biases of the last layer changes no prediction, so H has an eigenvalue of 0, whose direction no
  * gradient has a part in: where all others are positive, a damping just beyond rounding is none.
  */
-static double least_damping(const study *t) {
-    return NULL_DAMPING * t->w->measures[MEASURE_lambda_max];
-}
+static double least_damping(const study *t) { return NULL_DAMPING * t->w->measures[MEASURE_lambda_max]; }
 
 /* The setting's, or the first of 2, 5, 10, ... times it that makes H + λI positive definite. */
 static double choose_damping(const study *t) {
@@ -814,9 +809,10 @@ static infl_status run_all(study *t) {
     for (size_t i = 0; i < t->n_networks; i++) {
         seconds += network_work(t, &t->all[i]);
     }
-    fprintf(stderr, "mnist: %zu networks of %zu parameters on %zu rows: about %.0f min on %d threads, at %.1f ms a step "
-            "of training and %.1f ms of retraining\n", t->n_networks, t->p, t->n, seconds / 60.0, t->threads,
-            1e3 * t->train_step, 1e3 * t->retrain_step);
+    fprintf(stderr,
+            "mnist: %zu networks of %zu parameters on %zu rows: about %.0f min on %d threads, at %.1f ms a step "
+            "of training and %.1f ms of retraining\n",
+            t->n_networks, t->p, t->n, seconds / 60.0, t->threads, 1e3 * t->train_step, 1e3 * t->retrain_step);
     clear_network(t);
     t->stages.bar = progress_begin(seconds);
     infl_status status = INFL_OK;
@@ -939,7 +935,7 @@ int main(int argc, char **argv) {
     }
     if (s.top + s.band > s.rows || s.sweep_top > s.top || s.band_points > s.test_points) {
         fprintf(stderr, "mnist: top + band may not be more than rows, sweep-top not more than top, band-points not "
-                "more than test-points\n");
+                        "more than test-points\n");
         return EXIT_USAGE;
     }
     interrupt_install();

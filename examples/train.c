@@ -32,8 +32,16 @@ typedef struct settings {
     double width, rate, momentum, decay;
 } settings;
 
-static const settings defaults = {.network = INFL_ZOO_LENET5, .width = 1.0, .epochs = 5, .batch = 100, .seed = 1,
-                                  .rate = 0.02, .momentum = 0.9, .decay = 5e-4, .folder = "", .out = "train.csv"};
+static const settings defaults = {.network = INFL_ZOO_LENET5,
+                                  .width = 1.0,
+                                  .epochs = 5,
+                                  .batch = 100,
+                                  .seed = 1,
+                                  .rate = 0.02,
+                                  .momentum = 0.9,
+                                  .decay = 5e-4,
+                                  .folder = "",
+                                  .out = "train.csv"};
 
 enum { MAX_NAMES = 512 };
 

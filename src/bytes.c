@@ -54,8 +54,8 @@ static infl_status explain_end(const infl_byte_file *file) {
         return infl_bytes_fail(file, INFL_E_MEMORY, file->offset, "there is no memory to read on");
     if (strncmp(reason, file->path, length) == 0 && strncmp(reason + length, ": ", 2) == 0)
         reason += length + 2;
-    return infl_bytes_fail(file, INFL_E_IO, file->offset, error == Z_ERRNO ? "the file cannot be read: %s"
-                                                                           : "the gzip data is damaged: %s", reason);
+    return infl_bytes_fail(file, INFL_E_IO, file->offset,
+                           error == Z_ERRNO ? "the file cannot be read: %s" : "the gzip data is damaged: %s", reason);
 }
 
 static infl_status reserve(infl_byte_array *array, size_t more) {
@@ -101,8 +101,10 @@ infl_status infl_image_read_options(infl_image_options *options, const infl_imag
         last = (float)last;
     }
     if (!isfinite(options->scale) || !isfinite(first) || !isfinite(last))
-        return infl_fail(INFL_E_ARGUMENT, "%s: scale is %g and offset %g; expected that the bytes 0 to 255 become "
-                         "finite numbers of the precision", function, options->scale, options->offset);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "%s: scale is %g and offset %g; expected that the bytes 0 to 255 become "
+                         "finite numbers of the precision",
+                         function, options->scale, options->offset);
     return INFL_OK;
 }
 

@@ -29,7 +29,8 @@ infl_status infl_bytes_read(infl_byte_file *file, infl_byte_array *array, size_t
 #if defined(__GNUC__)
 __attribute__((format(printf, 4, 5), cold))
 #endif
-infl_status infl_bytes_fail(const infl_byte_file *file, infl_status status, size_t offset, const char *format, ...);
+infl_status
+infl_bytes_fail(const infl_byte_file *file, infl_status status, size_t offset, const char *format, ...);
 
 /* n images of n_features bytes with a label each, the next one a stride further. */
 typedef struct infl_byte_images {

@@ -7,7 +7,7 @@
 #include "memory.h"
 
 enum {
-    TANGENTS_AT_ONCE = 8, /* measured best for small networks: more leave the cache, fewer share less */
+    TANGENTS_AT_ONCE = 8,  /* measured best for small networks: more leave the cache, fewer share less */
     PRODUCTS_AT_ONCE = 64, /* vectors that a row's gradient is multiplied with */
 };
 /* Tangents in the engine's precision stay below this unless one block needs more; where one is larger than the second,
@@ -23,9 +23,7 @@ size_t infl_chunk_rows(const infl_network *network) {
     return rows;
 }
 
-static int is_sum(infl_chunk_work work) {
-    return work == INFL_WORK_COTANGENTS || work >= INFL_WORK_WEIGHTED_GRADIENTS;
-}
+static int is_sum(infl_chunk_work work) { return work == INFL_WORK_COTANGENTS || work >= INFL_WORK_WEIGHTED_GRADIENTS; }
 
 static int has_tangents(infl_chunk_work work) {
     return work == INFL_WORK_OUTPUT_TANGENTS || work == INFL_WORK_ROW_PRODUCTS || work >= INFL_WORK_HESSIAN;
@@ -79,7 +77,8 @@ static infl_status plan_pass(infl_chunks *chunks, const infl_pass *pass, size_t 
 }
 
 /* The plan and the bytes of a schedule's pass, and whether they are within the limit with one thread. */
-static infl_status plan_block(infl_chunks *chunks, const infl_chunk_job *job, infl_schedule *s, size_t limit, int *fits) {
+static infl_status plan_block(infl_chunks *chunks, const infl_chunk_job *job, infl_schedule *s, size_t limit,
+                              int *fits) {
     const infl_network *network = &chunks->model->network;
     s->pass = pass_of(job, s->chunk_rows, s->block, is_curvature(job->work) && (s->keep || s->n_chunks == 1));
     s->pass.converted = s->by_layer ? s->block : 0;
@@ -340,8 +339,8 @@ static void run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, infl
         engine->forward(w, at, kept ? 1 : 0, 1 + k);
         if (!kept)
             engine->loss(w, &chunks->loss, losses);
-        engine->seed_curvature(w, &chunks->loss,
-                               job->work == INFL_WORK_FISHER ? INFL_SEED_FISHER : INFL_SEED_CURVATURE, k);
+        engine->seed_curvature(w, &chunks->loss, job->work == INFL_WORK_FISHER ? INFL_SEED_FISHER : INFL_SEED_CURVATURE,
+                               k);
         sink->first = 1;
         engine->backward(w, at, second ? INFL_BACKWARD_SECOND : INFL_BACKWARD_FIRST, second && !kept ? 0 : 1, 1 + k,
                          sink);
@@ -351,15 +350,15 @@ static void run_chunk(const infl_chunks *chunks, const infl_chunk_job *job, infl
 
 /* The parts of the memory that all threads share. */
 typedef struct shared_memory {
-    char *values;   /* of one chunk a thread, where they lie apart from the workspaces */
+    char *values; /* of one chunk a thread, where they lie apart from the workspaces */
     char *tangents;
     infl_turn *turns;
     atomic_size_t next;
 } shared_memory;
 
 /* Chunk after chunk of one block of vectors after another, as the threads come to take them. */
-static void run_tasks(const infl_chunks *chunks, const infl_chunk_job *job, const infl_schedule *s, shared_memory *memory,
-                      size_t slab, size_t slab_k, int stand) {
+static void run_tasks(const infl_chunks *chunks, const infl_chunk_job *job, const infl_schedule *s,
+                      shared_memory *memory, size_t slab, size_t slab_k, int stand) {
     const infl_engine *engine = chunks->model->engine;
     size_t p = chunks->model->network.n_parameters, thread = (size_t)omp_get_thread_num();
     size_t blocks = (slab_k + s->block - 1) / s->block, done = 0;

@@ -35,7 +35,7 @@ typedef struct infl_chunk_job {
     const double *input;
     size_t k;
     double *output;
-    double *losses; /* n, or NULL */
+    double *losses;                 /* n, or NULL */
     const infl_training_step *step; /* sums of gradients: whose images these are; NULL: as they are stored */
 } infl_chunk_job;
 
@@ -48,15 +48,15 @@ typedef struct infl_schedule {
     size_t slab;          /* vectors whose tangents are converted at the same time */
     size_t threads;
     infl_pass pass;
-    int keep;             /* values of all chunks for the next run */
-    size_t kept;          /* bytes of a chunk's values, where they lie apart from the workspace */
-    size_t workspace;     /* bytes of a thread */
-    size_t each;          /* the same with a chunk's values where every thread has its own */
-    size_t tangent;       /* bytes for one vector; 0 where the input itself serves */
-    int by_layer;         /* tangents are converted by the workspaces */
-    size_t turns;         /* bytes */
-    size_t shared;        /* bytes that all threads share, with one block's tangents */
-    size_t bytes;         /* without the values of all chunks */
+    int keep;         /* values of all chunks for the next run */
+    size_t kept;      /* bytes of a chunk's values, where they lie apart from the workspace */
+    size_t workspace; /* bytes of a thread */
+    size_t each;      /* the same with a chunk's values where every thread has its own */
+    size_t tangent;   /* bytes for one vector; 0 where the input itself serves */
+    int by_layer;     /* tangents are converted by the workspaces */
+    size_t turns;     /* bytes */
+    size_t shared;    /* bytes that all threads share, with one block's tangents */
+    size_t bytes;     /* without the values of all chunks */
 } infl_schedule;
 
 typedef struct infl_chunks {
@@ -64,7 +64,7 @@ typedef struct infl_chunks {
     const infl_dataset *dataset; /* borrowed */
     infl_loss loss;
     int threads;
-    size_t budget; /* bytes; 0: no limit */
+    size_t budget;      /* bytes; 0: no limit */
     size_t keep_budget; /* bytes for values of all chunks, kept for products with other vectors at the same θ */
     /* kept from run to run, laid out as long as runs are alike */
     infl_schedule schedule;

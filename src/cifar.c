@@ -16,12 +16,16 @@ static infl_status read_file(infl_byte_file *file, infl_byte_array *records, siz
         if (got == 0 && number > 0)
             return INFL_OK;
         if (got < RECORD)
-            return infl_bytes_fail(file, INFL_E_FORMAT, file->offset, "the file ends in record %zu; expected %d bytes "
-                                   "a record, found %zu", number, RECORD, got);
+            return infl_bytes_fail(file, INFL_E_FORMAT, file->offset,
+                                   "the file ends in record %zu; expected %d bytes "
+                                   "a record, found %zu",
+                                   number, RECORD, got);
         int label = records->bytes[records->n - RECORD];
         if (label >= CLASSES)
-            return infl_bytes_fail(file, INFL_E_FORMAT, file->offset - RECORD, "the label of record %zu is %d; "
-                                   "expected 0 to 9", number, label);
+            return infl_bytes_fail(file, INFL_E_FORMAT, file->offset - RECORD,
+                                   "the label of record %zu is %d; "
+                                   "expected 0 to 9",
+                                   number, label);
         if (*n < options->first || (options->count != 0 && *n - options->first >= options->count))
             records->n -= RECORD;
     }

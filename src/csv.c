@@ -40,7 +40,7 @@ typedef enum target_form { TARGET_UNKNOWN, TARGET_INDEX, TARGET_NAME } target_fo
 typedef struct csv_table {
     size_t n_columns, target_column, n_features, n_rows;
     unsigned char *skipped; /* of each column */
-    void *features; /* of the precision asked for */
+    void *features;         /* of the precision asked for */
     size_t features_capacity;
     double *targets;
     size_t targets_capacity;
@@ -61,8 +61,8 @@ typedef enum number_form { NOT_A_NUMBER, NUMBER, NONFINITE } number_form;
 #if defined(__GNUC__)
 __attribute__((format(printf, 5, 6), cold))
 #endif
-static infl_status fail_at(const csv_reader *reader, infl_status status, size_t line, size_t column,
-                           const char *format, ...) {
+static infl_status
+fail_at(const csv_reader *reader, infl_status status, size_t line, size_t column, const char *format, ...) {
     char what[256];
     va_list arguments;
     va_start(arguments, format);
@@ -249,9 +249,7 @@ static number_form read_number(const char *text, double *value) {
     return isfinite(*value) ? NUMBER : NONFINITE;
 }
 
-static char *field_text(const csv_reader *reader, size_t column) {
-    return reader->text + reader->fields[column].start;
-}
+static char *field_text(const csv_reader *reader, size_t column) { return reader->text + reader->fields[column].start; }
 
 static infl_status require_number(const csv_reader *reader, const csv_table *table, size_t column, double *value) {
     const char *text = field_text(reader, column);
@@ -347,8 +345,7 @@ static infl_status read_class(const csv_reader *reader, csv_table *table, const 
     double value = 0.0;
     number_form number = read_number(text, &value);
     if (number == NONFINITE)
-        return fail_at(reader, INFL_E_NONFINITE, line, column, "'%.40s' is neither a class index nor a name",
-                       text);
+        return fail_at(reader, INFL_E_NONFINITE, line, column, "'%.40s' is neither a class index nor a name", text);
     if (is_empty(text))
         return fail_at(reader, INFL_E_FORMAT, line, column, "the field is empty; expected a class");
     target_form form = number == NUMBER ? TARGET_INDEX : TARGET_NAME;
@@ -363,8 +360,10 @@ static infl_status read_class(const csv_reader *reader, csv_table *table, const 
     else if (form == TARGET_NAME)
         INFL_TRY(find_name(table, text, &index));
     else if (value < 0.0 || value != floor(value) || value > INT32_MAX)
-        return fail_at(reader, INFL_E_FORMAT, line, column, "'%.40s' is not a class index, a whole number from 0 "
-                       "(INFL_TARGET_REAL, or another target_column?)", text);
+        return fail_at(reader, INFL_E_FORMAT, line, column,
+                       "'%.40s' is not a class index, a whole number from 0 "
+                       "(INFL_TARGET_REAL, or another target_column?)",
+                       text);
     else
         index = (size_t)value;
     if (n_classes != 0 && index >= n_classes)
@@ -385,7 +384,8 @@ static infl_status store_record(const csv_reader *reader, csv_table *table, cons
     if (reader->n_fields < table->n_columns)
         return fail_at(reader, INFL_E_FORMAT, last_line, reader->n_fields + 1,
                        "the field is missing; expected %zu fields as in the first line, found %zu (the delimiter is "
-                       "%s)", table->n_columns, reader->n_fields, name_delimiter(reader).text);
+                       "%s)",
+                       table->n_columns, reader->n_fields, name_delimiter(reader).text);
     if (reader->n_fields > table->n_columns)
         return fail_at(reader, INFL_E_FORMAT, reader->fields[table->n_columns].line, table->n_columns + 1,
                        "one field too many; expected %zu fields as in the first line, found %zu", table->n_columns,
@@ -428,17 +428,23 @@ static infl_status read_skipped(const csv_reader *reader, csv_table *table, cons
         int given = options->skip_columns[i];
         size_t column = given < 0 ? table->n_columns - 1 : (size_t)given;
         if (column >= table->n_columns)
-            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: skip_columns[%zu] is %d; expected less than the "
-                             "%zu columns of the file (%s)", i, given, table->n_columns, reader->path);
+            return infl_fail(INFL_E_ARGUMENT,
+                             "infl_dataset_from_csv: skip_columns[%zu] is %d; expected less than the "
+                             "%zu columns of the file (%s)",
+                             i, given, table->n_columns, reader->path);
         if (column == table->target_column)
-            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: skip_columns[%zu] is %d, which is the target "
-                             "column (%s)", i, given, reader->path);
+            return infl_fail(INFL_E_ARGUMENT,
+                             "infl_dataset_from_csv: skip_columns[%zu] is %d, which is the target "
+                             "column (%s)",
+                             i, given, reader->path);
         table->n_features -= !table->skipped[column]; /* a column named twice is left out once */
         table->skipped[column] = 1;
     }
     if (table->n_features == 0)
-        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: skip_columns leaves no feature of the %zu columns of "
-                         "the file (%s)", table->n_columns, reader->path);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "infl_dataset_from_csv: skip_columns leaves no feature of the %zu columns of "
+                         "the file (%s)",
+                         table->n_columns, reader->path);
     return INFL_OK;
 }
 
@@ -452,8 +458,10 @@ static infl_status read_shape(const csv_reader *reader, csv_table *table, const 
                        name_delimiter(reader).text);
     table->target_column = options->target_column < 0 ? table->n_columns - 1 : (size_t)options->target_column;
     if (table->target_column >= table->n_columns)
-        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: target_column is %zu; expected less than the %zu "
-                         "columns of the file (%s)", table->target_column, table->n_columns, reader->path);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "infl_dataset_from_csv: target_column is %zu; expected less than the %zu "
+                         "columns of the file (%s)",
+                         table->target_column, table->n_columns, reader->path);
     INFL_TRY(read_skipped(reader, table, options));
     *header = options->header == 1;
     for (size_t column = 0; options->header < 0 && column < table->n_columns; column++) {
@@ -482,7 +490,8 @@ static infl_status check_every_class(const csv_reader *reader, const csv_table *
     if (empty < n_classes)
         return fail_at(reader, INFL_E_FORMAT, table->largest_line, table->target_column + 1,
                        "the largest class is %ld, but no row has class %zu of %zu; set n_classes if that is meant, or "
-                       "INFL_TARGET_REAL", (long)table->largest_label, empty, n_classes);
+                       "INFL_TARGET_REAL",
+                       (long)table->largest_label, empty, n_classes);
     return INFL_OK;
 }
 
@@ -500,8 +509,10 @@ static infl_status read_table(csv_reader *reader, csv_table *table, const infl_c
         INFL_TRY(read_record(reader, &found));
     }
     if (table->n_rows == 0)
-        return infl_fail(INFL_E_FORMAT, "infl_dataset_from_csv: the file has no rows: it ends in line %zu, column 1 "
-                         "(%s)", reader->line, reader->path);
+        return infl_fail(INFL_E_FORMAT,
+                         "infl_dataset_from_csv: the file has no rows: it ends in line %zu, column 1 "
+                         "(%s)",
+                         reader->line, reader->path);
     if (table->form == TARGET_INDEX && options->n_classes == 0)
         INFL_TRY(check_every_class(reader, table));
     return INFL_OK;
@@ -533,16 +544,20 @@ static infl_status create_from_table(infl_dataset **out, const csv_table *table,
 
 static infl_status check_options(const infl_csv_options *options) {
     if (options->delimiter == '\0' || strchr("\"\r\n+-.0123456789eE", options->delimiter) != NULL)
-        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: delimiter is character %d; expected one that is no "
-                         "part of a number, quote or line end", options->delimiter);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "infl_dataset_from_csv: delimiter is character %d; expected one that is no "
+                         "part of a number, quote or line end",
+                         options->delimiter);
     if (options->header < -1 || options->header > 1)
         return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: header is %d; expected -1, 0 or 1", options->header);
     if (options->target_column < -1)
         return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: target_column is %d; expected a column from 0, or -1",
                          options->target_column);
     if (options->target != INFL_TARGET_CLASS && options->target != INFL_TARGET_REAL)
-        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: target is %d; expected INFL_TARGET_CLASS or "
-                         "INFL_TARGET_REAL", (int)options->target);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "infl_dataset_from_csv: target is %d; expected INFL_TARGET_CLASS or "
+                         "INFL_TARGET_REAL",
+                         (int)options->target);
     if (options->precision != INFL_F32 && options->precision != INFL_F64)
         return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: precision is %d; expected INFL_F32 or INFL_F64",
                          (int)options->precision);
@@ -551,16 +566,22 @@ static infl_status check_options(const infl_csv_options *options) {
                          options->n_skip_columns);
     for (size_t i = 0; i < options->n_skip_columns; i++)
         if (options->skip_columns[i] < -1)
-            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: skip_columns[%zu] is %d; expected a column from "
-                             "0, or -1", i, options->skip_columns[i]);
+            return infl_fail(INFL_E_ARGUMENT,
+                             "infl_dataset_from_csv: skip_columns[%zu] is %d; expected a column from "
+                             "0, or -1",
+                             i, options->skip_columns[i]);
     if (options->classes == NULL)
         return INFL_OK;
     if (options->target != INFL_TARGET_CLASS || infl_dataset_target_kind(options->classes) != INFL_TARGET_CLASS)
-        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: classes is given, but %s real numbers; expected "
-                         "classes", options->target != INFL_TARGET_CLASS ? "target asks for" : "its targets are");
+        return infl_fail(INFL_E_ARGUMENT,
+                         "infl_dataset_from_csv: classes is given, but %s real numbers; expected "
+                         "classes",
+                         options->target != INFL_TARGET_CLASS ? "target asks for" : "its targets are");
     if (options->n_classes != 0 && options->n_classes != infl_dataset_targets(options->classes))
-        return infl_fail(INFL_E_ARGUMENT, "infl_dataset_from_csv: n_classes is %zu, but classes has %zu; expected 0 or "
-                         "the same", options->n_classes, infl_dataset_targets(options->classes));
+        return infl_fail(INFL_E_ARGUMENT,
+                         "infl_dataset_from_csv: n_classes is %zu, but classes has %zu; expected 0 or "
+                         "the same",
+                         options->n_classes, infl_dataset_targets(options->classes));
     return INFL_OK;
 }
 

@@ -16,8 +16,7 @@ static infl_status curvature_create(infl_curvature **out, const infl_curvature_o
                                     size_t n_rows) {
     infl_curvature *curvature;
     INFL_ALLOCATE(curvature, 1);
-    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .threads = 1,
-                                  .remedy = ""};
+    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .threads = 1, .remedy = ""};
     *out = curvature;
     return INFL_OK;
 }
@@ -112,8 +111,11 @@ static infl_status objective_describe(const void *self, infl_saved *saved) {
 
 infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
                                   double damping) {
-    static const infl_curvature_ops ops = {.destroy = infl_release, .product = objective_product,
-                                           .dense = objective_dense, .form = objective_form, .point = objective_point,
+    static const infl_curvature_ops ops = {.destroy = infl_release,
+                                           .product = objective_product,
+                                           .dense = objective_dense,
+                                           .form = objective_form,
+                                           .point = objective_point,
                                            .describe = objective_describe};
     INFL_REQUIRE(out);
     INFL_REQUIRE(objective);
@@ -126,8 +128,8 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
     INFL_ALLOCATE(self, 1);
     *self = (objective_curvature){objective, kind};
     infl_curvature *curvature;
-    infl_status status = curvature_create(&curvature, &ops, self, infl_objective_parameters(objective),
-                                          infl_objective_rows(objective));
+    infl_status status =
+        curvature_create(&curvature, &ops, self, infl_objective_parameters(objective), infl_objective_rows(objective));
     if (status != INFL_OK) {
         infl_release(self);
         return status;
@@ -195,8 +197,8 @@ static void symmetrise(double *matrix, size_t p) {
 }
 
 infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matrix, size_t p, double damping) {
-    static const infl_curvature_ops ops = {.destroy = matrix_destroy, .product = matrix_product,
-                                           .dense = matrix_dense, .describe = matrix_describe};
+    static const infl_curvature_ops ops = {
+        .destroy = matrix_destroy, .product = matrix_product, .dense = matrix_dense, .describe = matrix_describe};
     INFL_REQUIRE(out);
     INFL_REQUIRE(matrix);
     if (p == 0)
@@ -212,8 +214,10 @@ infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matri
     for (size_t i = 0; i < p; i++)
         for (size_t j = 0; j < i; j++)
             if (fabs(matrix[i * p + j] - matrix[j * p + i]) > 1e-10 * largest)
-                return infl_fail(INFL_E_ARGUMENT, "%s: the matrix is not symmetric: element (%zu, %zu) is %.17g, "
-                                 "(%zu, %zu) is %.17g", __func__, i, j, matrix[i * p + j], j, i, matrix[j * p + i]);
+                return infl_fail(INFL_E_ARGUMENT,
+                                 "%s: the matrix is not symmetric: element (%zu, %zu) is %.17g, "
+                                 "(%zu, %zu) is %.17g",
+                                 __func__, i, j, matrix[i * p + j], j, i, matrix[j * p + i]);
     matrix_curvature *self;
     infl_curvature *curvature;
     infl_status status = INFL_OK;
@@ -321,8 +325,10 @@ infl_status infl_curvature_form(infl_curvature *curvature, const infl_dense_opti
                                 infl_dense_report *report) {
     INFL_REQUIRE(curvature);
     if (curvature->ops->form == NULL)
-        return infl_fail(INFL_E_UNSUPPORTED, "%s: the curvature is of no objective; infl_curvature_dense gives its "
-                         "matrix", __func__);
+        return infl_fail(INFL_E_UNSUPPORTED,
+                         "%s: the curvature is of no objective; infl_curvature_dense gives its "
+                         "matrix",
+                         __func__);
     size_t p = curvature->p;
     double *point = NULL, *matrix = curvature->formed;
     infl_status status = infl_curvature_read_point(curvature, &point);
@@ -347,7 +353,7 @@ infl_status infl_curvature_describe(const infl_curvature *curvature, infl_saved 
     *saved = (infl_saved){.damping = curvature->damping, .p = curvature->p};
     if (curvature->ops->describe == NULL)
         return infl_fail(INFL_E_UNSUPPORTED, "nothing tells the product of a caller's own from another; make the "
-                         "curvature from its matrix");
+                                             "curvature from its matrix");
     return curvature->ops->describe(curvature->self, saved);
 }
 
@@ -431,8 +437,10 @@ infl_status infl_curvature_product_rows(infl_curvature *curvature, const size_t 
     infl_axpy(curvature->damping, vectors, out, k * p);
     for (size_t j = 0; j < k; j++)
         if (!infl_all_finite(out + j * p, p))
-            return infl_fail(INFL_E_NONFINITE, "the curvature's product with vector %zu of %zu (norm %.3g) has a NaN or "
-                             "an infinity", j, k, infl_norm(vectors + j * p, p));
+            return infl_fail(INFL_E_NONFINITE,
+                             "the curvature's product with vector %zu of %zu (norm %.3g) has a NaN or "
+                             "an infinity",
+                             j, k, infl_norm(vectors + j * p, p));
     return INFL_OK;
 }
 

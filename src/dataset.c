@@ -117,15 +117,18 @@ static infl_status check_contents(infl_dataset_spec *spec) {
     for (size_t i = 0; i < spec->n_rows * spec->n_features; i++) {
         double value = number_at(spec_features(spec), spec_precision(spec), i);
         if (!isfinite(value))
-            return infl_fail(INFL_E_NONFINITE, "infl_dataset_create: the feature in row %zu, column %zu is %f; "
-                             "expected a finite number", i / spec->n_features, i % spec->n_features, value);
+            return infl_fail(INFL_E_NONFINITE,
+                             "infl_dataset_create: the feature in row %zu, column %zu is %f; "
+                             "expected a finite number",
+                             i / spec->n_features, i % spec->n_features, value);
     }
     if (spec->targets != NULL) {
         for (size_t i = 0; i < spec->n_rows * spec->n_targets; i++)
             if (!isfinite(spec->targets[i]))
-                return infl_fail(INFL_E_NONFINITE, "infl_dataset_create: the target in row %zu, column %zu is %f; "
-                                 "expected a finite number", i / spec->n_targets, i % spec->n_targets,
-                                 spec->targets[i]);
+                return infl_fail(INFL_E_NONFINITE,
+                                 "infl_dataset_create: the target in row %zu, column %zu is %f; "
+                                 "expected a finite number",
+                                 i / spec->n_targets, i % spec->n_targets, spec->targets[i]);
         return INFL_OK;
     }
     size_t largest = 0;
@@ -135,8 +138,10 @@ static infl_status check_contents(infl_dataset_spec *spec) {
             return infl_fail(INFL_E_ARGUMENT, "infl_dataset_create: labels[%zu] is %ld; expected a class index from 0",
                              i, (long)label);
         if (spec->n_classes != 0 && (size_t)label >= spec->n_classes)
-            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_create: labels[%zu] is %ld; expected less than the %zu "
-                             "classes of n_classes", i, (long)label, spec->n_classes);
+            return infl_fail(INFL_E_ARGUMENT,
+                             "infl_dataset_create: labels[%zu] is %ld; expected less than the %zu "
+                             "classes of n_classes",
+                             i, (long)label, spec->n_classes);
         if ((size_t)label > largest)
             largest = (size_t)label;
     }
@@ -144,8 +149,10 @@ static infl_status check_contents(infl_dataset_spec *spec) {
         size_t empty;
         INFL_TRY(infl_dataset_empty_class(&empty, spec->labels, spec->n_rows, largest + 1));
         if (empty <= largest)
-            return infl_fail(INFL_E_ARGUMENT, "infl_dataset_create: no row has class %zu of %zu, the largest label + "
-                             "1; set n_classes if that is meant, or give targets", empty, largest + 1);
+            return infl_fail(INFL_E_ARGUMENT,
+                             "infl_dataset_create: no row has class %zu of %zu, the largest label + "
+                             "1; set n_classes if that is meant, or give targets",
+                             empty, largest + 1);
         spec->n_classes = largest + 1;
     }
     return INFL_OK;
@@ -430,8 +437,10 @@ static infl_status normalise(infl_dataset **out, const infl_dataset *dataset, si
             else
                 ((double *)features)[i * d + j] = value;
             if (!isfinite(feature(result, i, j))) {
-                status = infl_fail(INFL_E_NONFINITE, "%s: the feature in row %zu, column %zu overflows: mean %g, "
-                                   "standard deviation %g", function, i, j, mean[c], deviation[c]);
+                status = infl_fail(INFL_E_NONFINITE,
+                                   "%s: the feature in row %zu, column %zu overflows: mean %g, "
+                                   "standard deviation %g",
+                                   function, i, j, mean[c], deviation[c]);
                 goto out;
             }
         }
@@ -457,9 +466,10 @@ static infl_status check_same_names(const infl_dataset *dataset, const infl_data
         name = name == NULL ? "" : name; /* which is no name of a class */
         expected = expected == NULL ? "" : expected;
         if (strcmp(name, expected) != 0)
-            return infl_fail(INFL_E_ARGUMENT, "%s: class %zu is '%.40s' in dataset, but '%.40s' in reference; expected "
-                             "the same classes (read one file with the other's dataset as classes)", function, c, name,
-                             expected);
+            return infl_fail(INFL_E_ARGUMENT,
+                             "%s: class %zu is '%.40s' in dataset, but '%.40s' in reference; expected "
+                             "the same classes (read one file with the other's dataset as classes)",
+                             function, c, name, expected);
     }
     return INFL_OK;
 }
@@ -531,9 +541,7 @@ infl_status infl_dataset_normalise_channels(infl_dataset **out, const infl_datas
 
 size_t infl_dataset_rows(const infl_dataset *dataset) { return dataset == NULL ? 0 : dataset->n_rows; }
 
-size_t infl_dataset_features(const infl_dataset *dataset) {
-    return dataset == NULL ? 0 : dataset->storage->n_features;
-}
+size_t infl_dataset_features(const infl_dataset *dataset) { return dataset == NULL ? 0 : dataset->storage->n_features; }
 
 size_t infl_dataset_targets(const infl_dataset *dataset) { return dataset == NULL ? 0 : dataset->storage->n_targets; }
 

@@ -133,8 +133,8 @@ infl_status infl_cholesky_solve(const double *factor, size_t p, double *right_si
     if (p == 0 || k == 0)
         return INFL_OK;
     if (k > INT32_MAX)
-        return infl_fail(INFL_E_UNSUPPORTED, "Cholesky solve for %zu right-hand sides: LAPACK's 32-bit integers end at %d",
-                         k, INT32_MAX);
+        return infl_fail(INFL_E_UNSUPPORTED,
+                         "Cholesky solve for %zu right-hand sides: LAPACK's 32-bit integers end at %d", k, INT32_MAX);
     lapack_int n = (lapack_int)p;
     LAPACKE_dpotrs_work(LAPACK_COL_MAJOR, 'U', n, (lapack_int)k, factor, n, right_sides, n);
     return INFL_OK;
@@ -158,8 +158,8 @@ infl_status infl_symmetric_eigen(double *matrix, size_t p, int vectors, double *
     lapack_int info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, vectors ? 'V' : 'N', 'U', n, matrix, n, eigenvalues, work,
                                           (lapack_int)n_work, integers, (lapack_int)n_integers);
     if (info != 0)
-        status = infl_fail(INFL_E_UNCONVERGED, "Eigendecomposition of a %zu×%zu matrix: LAPACK's dsyevd gave up (%d)", p,
-                           p, (int)info);
+        status = infl_fail(INFL_E_UNCONVERGED, "Eigendecomposition of a %zu×%zu matrix: LAPACK's dsyevd gave up (%d)",
+                           p, p, (int)info);
     else if (!infl_all_finite(eigenvalues, p))
         status = infl_fail(INFL_E_NONFINITE, "Eigendecomposition of a %zu×%zu matrix: an eigenvalue overflows", p, p);
 out:
@@ -170,8 +170,9 @@ out:
 
 infl_status infl_tridiagonal_eigen(double *diagonal, double *off_diagonal, size_t n, double *vectors) {
     if (n > LARGEST_EIGEN)
-        return infl_fail(INFL_E_UNSUPPORTED, "Eigendecomposition of a %zu×%zu matrix: LAPACK's 32-bit integers end at %zu",
-                         n, n, LARGEST_EIGEN);
+        return infl_fail(INFL_E_UNSUPPORTED,
+                         "Eigendecomposition of a %zu×%zu matrix: LAPACK's 32-bit integers end at %zu", n, n,
+                         LARGEST_EIGEN);
     if (n == 0)
         return INFL_OK;
     if (!infl_all_finite(diagonal, n) || !infl_all_finite(off_diagonal, n - 1))
@@ -182,12 +183,14 @@ infl_status infl_tridiagonal_eigen(double *diagonal, double *off_diagonal, size_
     size_t n_work = vectors != NULL ? 1 + 4 * n + n * n : 1, n_integers = 3 + 5 * n;
     INFL_ALLOCATE_OR_OUT(work, n_work);
     INFL_ALLOCATE_OR_OUT(integers, n_integers);
-    lapack_int info = LAPACKE_dstevd_work(LAPACK_COL_MAJOR, vectors != NULL ? 'V' : 'N', (lapack_int)n, diagonal,
-                                          off_diagonal, vectors, (lapack_int)n, work, (lapack_int)n_work, integers,
-                                          (lapack_int)n_integers);
+    lapack_int info =
+        LAPACKE_dstevd_work(LAPACK_COL_MAJOR, vectors != NULL ? 'V' : 'N', (lapack_int)n, diagonal, off_diagonal,
+                            vectors, (lapack_int)n, work, (lapack_int)n_work, integers, (lapack_int)n_integers);
     if (info != 0)
-        status = infl_fail(INFL_E_UNCONVERGED, "Eigendecomposition of a %zu×%zu tridiagonal matrix: LAPACK's dstevd gave "
-                           "up (%d)", n, n, (int)info);
+        status = infl_fail(INFL_E_UNCONVERGED,
+                           "Eigendecomposition of a %zu×%zu tridiagonal matrix: LAPACK's dstevd gave "
+                           "up (%d)",
+                           n, n, (int)info);
 out:
     infl_release(work);
     infl_release(integers);

@@ -33,11 +33,11 @@ struct dense_pass {
     const infl_network *network;
     const infl_engine *engine;
     size_t chunk_rows, n_chunks;
-    size_t parts;           /* tasks a chunk: each has its own value pass and every parts-th block */
+    size_t parts; /* tasks a chunk: each has its own value pass and every parts-th block */
     size_t threads;
     infl_plan *plan;
-    size_t workspace, own;  /* bytes of a thread, for the network and beside it */
-    size_t kept;            /* bytes of own that hold the value pass of a chunk, for all its backward passes */
+    size_t workspace, own; /* bytes of a thread, for the network and beside it */
+    size_t kept;           /* bytes of own that hold the value pass of a chunk, for all its backward passes */
     block *blocks;
     size_t n_blocks;
     size_t factor, stride;  /* rows of the Gram matrix's factor that a data row has, and numbers from one to the next */
@@ -48,11 +48,11 @@ struct dense_pass {
     unsigned char *wanted;  /* n_layers: whether the layer has columns */
     unsigned char *reached; /* n_layers × n_layers: [i][j], whether layer j depends on layer i's parameters */
     char *memory;
-    infl_turn *turns;       /* n_blocks × n_layers */
+    infl_turn *turns; /* n_blocks × n_layers */
     atomic_size_t next;
     atomic_int cancelled;
-    omp_lock_t lock;        /* of progress, and of what it counts: */
-    size_t done;            /* columns of each chunk, all together */
+    omp_lock_t lock; /* of progress, and of what it counts: */
+    size_t done;     /* columns of each chunk, all together */
 };
 
 static infl_status find_columns(dense_pass *d) {
@@ -114,8 +114,8 @@ static size_t factor_numbers(const dense_pass *d) {
 
 static infl_status cut_gram(dense_pass *d, size_t limit) {
     const infl_dense_job *job = d->job;
-    INFL_TRY(make_plan(d, (infl_pass){.rows = d->chunk_rows, .values = 1, .cotangents = 1, .keep = 1,
-                                    .row_gradients = 1}));
+    INFL_TRY(
+        make_plan(d, (infl_pass){.rows = d->chunk_rows, .values = 1, .cotangents = 1, .keep = 1, .row_gradients = 1}));
     d->kept = d->engine->kept_bytes(d->network, d->plan);
     d->factor = job->kind == INFL_FISHER ? 1 : d->network->n_outputs;
     d->stride = d->engine->padded_rows(job->q);
@@ -219,8 +219,10 @@ static void prepare_tangents(const dense_pass *d, infl_workspace *w, char *own, 
 
 static void run_tangents(dense_pass *d, infl_workspace *w, char *own, size_t chunk, const block *of) {
     (void)own;
-    infl_basis basis = {.layer = of->layer, .parameters = d->within + of->first,
-                        .reached = d->reached + of->layer * d->network->n_layers, .wanted = d->wanted};
+    infl_basis basis = {.layer = of->layer,
+                        .parameters = d->within + of->first,
+                        .reached = d->reached + of->layer * d->network->n_layers,
+                        .wanted = d->wanted};
     infl_point at = {.theta = d->job->model->theta, .basis = &basis};
     column_sink sink = {.base = {take_columns, 1}, .pass = d, .of = of, .chunk = chunk};
     d->engine->forward(w, &at, 1, 1 + of->k);
@@ -314,7 +316,9 @@ static void complete(const dense_pass *d) {
 }
 
 infl_status infl_dense_pass_run(const infl_dense_job *job) {
-    dense_pass d = {.job = job, .network = &job->model->network, .engine = job->model->engine,
+    dense_pass d = {.job = job,
+                    .network = &job->model->network,
+                    .engine = job->model->engine,
                     .way = job->kind == INFL_HESSIAN ? &by_tangents : &by_gram};
     infl_status status;
     omp_init_lock(&d.lock);

@@ -23,8 +23,8 @@ typedef struct infl_dense_job {
     const size_t *parameters; /* q, ascending: whose rows and columns */
     size_t q;
     int threads;
-    size_t budget;  /* bytes of workspace, the matrix not counted; 0: no limit */
-    double *matrix; /* q×q, zeros at first */
+    size_t budget;             /* bytes of workspace, the matrix not counted; 0: no limit */
+    double *matrix;            /* q×q, zeros at first */
     infl_progress_fn progress; /* stage "dense", in columns */
     void *progress_context;
 } infl_dense_job;

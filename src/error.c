@@ -12,9 +12,11 @@ const char *infl_version(void) { return INFL_VERSION_STRING; }
 
 const char *infl_status_name(infl_status status) {
     static const char *const names[] = {
-        "INFL_OK",           "INFL_E_ARGUMENT",   "INFL_E_MEMORY",      "INFL_E_IO",        "INFL_E_FORMAT",
-        "INFL_E_NONFINITE",  "INFL_E_INDEFINITE", "INFL_E_DIVERGED",    "INFL_E_UNCONVERGED", "INFL_E_CANCELLED",
-        "INFL_E_UNSUPPORTED", "INFL_E_BUDGET",    "INFL_E_CALLBACK",
+        "INFL_OK",           "INFL_E_ARGUMENT",    "INFL_E_MEMORY",
+        "INFL_E_IO",         "INFL_E_FORMAT",      "INFL_E_NONFINITE",
+        "INFL_E_INDEFINITE", "INFL_E_DIVERGED",    "INFL_E_UNCONVERGED",
+        "INFL_E_CANCELLED",  "INFL_E_UNSUPPORTED", "INFL_E_BUDGET",
+        "INFL_E_CALLBACK",
     };
     size_t index = (size_t)status;
     return index < sizeof names / sizeof names[0] ? names[index] : "an unknown status";
@@ -63,7 +65,8 @@ infl_status infl_read_options(void *options, size_t known, const void *given, co
     size_t size;
     memcpy(&size, given, sizeof size);
     if (size < sizeof(size_t) || size > 1u << 16)
-        return infl_fail(INFL_E_ARGUMENT, "%s: %s has size %zu; initialise it with its INIT macro", function, name, size);
+        return infl_fail(INFL_E_ARGUMENT, "%s: %s has size %zu; initialise it with its INIT macro", function, name,
+                         size);
     for (size_t i = known; i < size; i++)
         if (((const unsigned char *)given)[i] != 0)
             return infl_fail(INFL_E_ARGUMENT, "%s: %s uses a field (byte %zu) that version %s does not know", function,

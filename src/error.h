@@ -10,7 +10,8 @@ enum { INFL_MESSAGE_BYTES = 512 }; /* of a sentence; a longer one is cut */
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3), cold))
 #endif
-infl_status infl_fail(infl_status status, const char *format, ...);
+infl_status
+infl_fail(infl_status status, const char *format, ...);
 
 /* Passes a failure on. Where something must be freed first: `if ((status = f()) != INFL_OK) goto out;`. */
 #define INFL_TRY(call)                                                                                                 \
@@ -57,7 +58,10 @@ typedef struct infl_error_slot {
     size_t index;
     char message[INFL_MESSAGE_BYTES];
 } infl_error_slot;
-#define INFL_ERROR_SLOT_INIT {INFL_OK, 0, {0}}
+#define INFL_ERROR_SLOT_INIT                                                                                           \
+    {                                                                                                                  \
+        INFL_OK, 0, { 0 }                                                                                              \
+    }
 void infl_error_collect(infl_error_slot *slot, infl_status status, size_t index); /* call inside a critical section */
 infl_status infl_error_raise(const infl_error_slot *slot);
 

@@ -39,9 +39,10 @@ static infl_status read_header(idx_file *idx) {
     size_t left = SIZE_MAX / sizeof(double) / idx->n;
     for (size_t i = 1; i < idx->n_dimensions; i++) {
         if (idx->dimensions[i] > left / idx->record)
-            return infl_bytes_fail(file, INFL_E_FORMAT, 4 * (i + 1), "%zu images of %lu %s each are more than can "
-                                   "be addressed; expected fewer", idx->n, (unsigned long)idx->dimensions[i],
-                                   idx->dimension_names[i]);
+            return infl_bytes_fail(file, INFL_E_FORMAT, 4 * (i + 1),
+                                   "%zu images of %lu %s each are more than can "
+                                   "be addressed; expected fewer",
+                                   idx->n, (unsigned long)idx->dimensions[i], idx->dimension_names[i]);
         idx->record *= idx->dimensions[i];
     }
     idx->bytes.n = 0;
@@ -57,9 +58,10 @@ static infl_status read_records(idx_file *idx, size_t n, int keep) {
         if (!keep)
             idx->bytes.n = kept;
         if (got < piece)
-            return infl_bytes_fail(&idx->file, INFL_E_FORMAT, idx->file.offset, "the file ends; expected %zu bytes "
-                                   "for %zu %s", 4 * (1 + idx->n_dimensions) + idx->n * idx->record, idx->n,
-                                   idx->dimension_names[0]);
+            return infl_bytes_fail(&idx->file, INFL_E_FORMAT, idx->file.offset,
+                                   "the file ends; expected %zu bytes "
+                                   "for %zu %s",
+                                   4 * (1 + idx->n_dimensions) + idx->n * idx->record, idx->n, idx->dimension_names[0]);
     }
     return INFL_OK;
 }
@@ -81,8 +83,10 @@ static infl_status check_classes(const idx_file *labels, size_t *n_classes) {
     unsigned char found[MAX_LABELS] = {0};
     for (size_t i = 0; i < labels->n; i++) {
         if (*n_classes != 0 && bytes[i] >= *n_classes)
-            return infl_bytes_fail(&labels->file, INFL_E_FORMAT, header + i, "the label is %d; expected less than the "
-                                   "%zu classes of n_classes", bytes[i], *n_classes);
+            return infl_bytes_fail(&labels->file, INFL_E_FORMAT, header + i,
+                                   "the label is %d; expected less than the "
+                                   "%zu classes of n_classes",
+                                   bytes[i], *n_classes);
         found[bytes[i]] = 1;
         if (bytes[i] > bytes[largest_at])
             largest_at = i;
@@ -91,8 +95,10 @@ static infl_status check_classes(const idx_file *labels, size_t *n_classes) {
         return INFL_OK;
     for (size_t c = 0; c < bytes[largest_at]; c++)
         if (!found[c])
-            return infl_bytes_fail(&labels->file, INFL_E_FORMAT, header + largest_at, "the largest label is %d, but no "
-                                   "record has class %zu; set n_classes if that is meant", bytes[largest_at], c);
+            return infl_bytes_fail(&labels->file, INFL_E_FORMAT, header + largest_at,
+                                   "the largest label is %d, but no "
+                                   "record has class %zu; set n_classes if that is meant",
+                                   bytes[largest_at], c);
     *n_classes = (size_t)bytes[largest_at] + 1;
     return INFL_OK;
 }
@@ -102,8 +108,10 @@ static infl_status read_both(infl_dataset **out, idx_file *images, idx_file *lab
     INFL_TRY(read_header(images));
     INFL_TRY(read_header(labels));
     if (images->n != labels->n)
-        return infl_bytes_fail(&labels->file, INFL_E_FORMAT, 4, "there are %zu labels; expected as many as the images, "
-                               "%zu (%s)", labels->n, images->n, images->file.path);
+        return infl_bytes_fail(&labels->file, INFL_E_FORMAT, 4,
+                               "there are %zu labels; expected as many as the images, "
+                               "%zu (%s)",
+                               labels->n, images->n, images->file.path);
     INFL_TRY(infl_image_resolve_range(options, images->n, function, images->file.path));
     INFL_TRY(read_records(labels, labels->n, 1));
     INFL_TRY(read_end(labels));

@@ -113,8 +113,8 @@ typedef struct attribution {
     /* of scores alone */
     const size_t *train_rows;
     size_t n_train;
-    double *products;      /* n_train×block */
-    const double *pull;    /* p: μDθ, or NULL */
+    double *products;   /* n_train×block */
+    const double *pull; /* p: μDθ, or NULL */
 } attribution;
 
 static infl_status keep_vectors(void *context, size_t first, size_t k, const double *gradients,
@@ -127,8 +127,7 @@ static infl_status keep_vectors(void *context, size_t first, size_t k, const dou
     return INFL_OK;
 }
 
-static infl_status keep_norms(void *context, size_t first, size_t k, const double *gradients,
-                              const double *solutions) {
+static infl_status keep_norms(void *context, size_t first, size_t k, const double *gradients, const double *solutions) {
     (void)gradients;
     const attribution *kept = context;
     size_t p = kept->influence->p;
@@ -137,8 +136,7 @@ static infl_status keep_norms(void *context, size_t first, size_t k, const doubl
     return INFL_OK;
 }
 
-static infl_status keep_self(void *context, size_t first, size_t k, const double *gradients,
-                             const double *solutions) {
+static infl_status keep_self(void *context, size_t first, size_t k, const double *gradients, const double *solutions) {
     const attribution *kept = context;
     size_t p = kept->influence->p;
     for (size_t j = 0; j < k; j++)
@@ -234,8 +232,8 @@ static infl_status check_test(const infl_influence *influence, infl_objective *t
         return infl_fail(INFL_E_ARGUMENT, "%s: test has %zu parameters, but train has %zu", function,
                          test->n_parameters, p);
     if (infl_objective_state(test) != n_state)
-        return infl_fail(INFL_E_ARGUMENT, "%s: the state of test's model has %zu numbers, but train's has %zu", function,
-                         infl_objective_state(test), n_state);
+        return infl_fail(INFL_E_ARGUMENT, "%s: the state of test's model has %zu numbers, but train's has %zu",
+                         function, infl_objective_state(test), n_state);
     INFL_TRY(infl_objective_check_others(influence->train, test, function));
     double *theta = NULL, *theta_test = NULL, *state = NULL, *state_test = NULL;
     infl_status status = INFL_OK;

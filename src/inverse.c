@@ -45,13 +45,15 @@ infl_status infl_inverse_indefinite(const infl_inverse *inverse, const char *fou
     /* lambda_min + δ ≥ c (largest + δ), with c a little above the cutoff and above what rounding can tell from 0 */
     double c = cutoff + fmin(cutoff, (1 - cutoff) / 2) + 1e-8, damping = inverse->curvature->damping;
     if (c >= 1)
-        return infl_fail(INFL_E_INDEFINITE, "C + %g I %s: its smallest eigenvalue is %.3g, the largest magnitude %.3g, "
-                         "and no eigenvalue is above a cutoff of %g of that; lower the cutoff", damping, found,
-                         lambda_min, largest, cutoff);
+        return infl_fail(INFL_E_INDEFINITE,
+                         "C + %g I %s: its smallest eigenvalue is %.3g, the largest magnitude %.3g, "
+                         "and no eigenvalue is above a cutoff of %g of that; lower the cutoff",
+                         damping, found, lambda_min, largest, cutoff);
     double lift = 1.1 * (c * largest - lambda_min) / (1 - c);
-    return infl_fail(INFL_E_INDEFINITE, "C + %g I %s: its smallest eigenvalue is %.6g, the largest magnitude %.6g; %sa "
-                     "damping of %.3g or more would do", damping, found, lambda_min, largest,
-                     lambda_min < 0 ? inverse->curvature->remedy : "",
+    return infl_fail(INFL_E_INDEFINITE,
+                     "C + %g I %s: its smallest eigenvalue is %.6g, the largest magnitude %.6g; %sa "
+                     "damping of %.3g or more would do",
+                     damping, found, lambda_min, largest, lambda_min < 0 ? inverse->curvature->remedy : "",
                      round_up(lift > 0 ? damping + lift : fmax(1.1 * damping, 1e-8)));
 }
 
@@ -90,16 +92,20 @@ static infl_status check_options(const char *function, const infl_curvature *cur
         return infl_fail(INFL_E_ARGUMENT, "%s: cutoff is %g; it must be finite and not negative", function,
                          options->cutoff);
     if (!(options->tolerance >= 0) || isinf(options->tolerance))
-        return infl_fail(INFL_E_ARGUMENT, "%s: tolerance is %g; it must be positive and finite, or 0 for the method's "
-                         "default", function, options->tolerance);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "%s: tolerance is %g; it must be positive and finite, or 0 for the method's "
+                         "default",
+                         function, options->tolerance);
     if (!(options->lissa_scale >= 0) || isinf(options->lissa_scale))
         return infl_fail(INFL_E_ARGUMENT, "%s: lissa_scale is %g; it must be positive and finite, or 0 for automatic",
                          function, options->lissa_scale);
     if (options->lissa_repeats == 0)
         return infl_fail(INFL_E_ARGUMENT, "%s: lissa_repeats is 0; it must be at least 1", function);
     if (curvature->n_rows != 0 && options->lissa_batch > curvature->n_rows && options->lissa_batch != INFL_ALL_ROWS)
-        return infl_fail(INFL_E_ARGUMENT, "%s: lissa_batch is %zu; there are %zu rows, and INFL_ALL_ROWS means all of "
-                         "them", function, options->lissa_batch, curvature->n_rows);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "%s: lissa_batch is %zu; there are %zu rows, and INFL_ALL_ROWS means all of "
+                         "them",
+                         function, options->lissa_batch, curvature->n_rows);
     if (options->lissa_plain != 0 && options->lissa_plain != 1)
         return infl_fail(INFL_E_ARGUMENT, "%s: lissa_plain is %d; 0 or 1 is expected", function, options->lissa_plain);
     return INFL_OK;
@@ -119,8 +125,8 @@ static infl_status begin(infl_inverse **out, infl_curvature *curvature, const in
     infl_inverse *inverse;
     *out = NULL;
     INFL_ALLOCATE(inverse, 1);
-    *inverse = (infl_inverse){.ops = methods[options->method], .curvature = curvature, .options = *options,
-                              .damping = curvature->damping};
+    *inverse = (infl_inverse){
+        .ops = methods[options->method], .curvature = curvature, .options = *options, .damping = curvature->damping};
     if (options->tolerance == 0)
         inverse->options.tolerance = options->method == INFL_LISSA ? LISSA_TOLERANCE : CG_TOLERANCE;
     *out = inverse;
@@ -138,8 +144,10 @@ infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature, c
     if (status == INFL_OK)
         status = inverse->ops->prepare(inverse);
     if (status == INFL_E_MEMORY && (given.method == INFL_CHOLESKY || given.method == INFL_EIGEN))
-        status = infl_fail(status, "%s: %s; the exact methods need a dense matrix of %zu×%zu numbers, INFL_CG and "
-                                   "INFL_LISSA do not", __func__, infl_last_error(), curvature->p, curvature->p);
+        status = infl_fail(status,
+                           "%s: %s; the exact methods need a dense matrix of %zu×%zu numbers, INFL_CG and "
+                           "INFL_LISSA do not",
+                           __func__, infl_last_error(), curvature->p, curvature->p);
     if (status != INFL_OK) {
         infl_inverse_destroy(inverse);
         return infl_in_name_of(__func__, status);
@@ -152,8 +160,10 @@ infl_status infl_inverse_save(const infl_inverse *inverse, const char *path) {
     INFL_REQUIRE(inverse);
     INFL_REQUIRE(path);
     if (inverse->ops->save == NULL)
-        return infl_fail(INFL_E_UNSUPPORTED, "%s: %s prepares nothing that is worth a file; INFL_CHOLESKY and "
-                                             "INFL_EIGEN do", __func__, inverse->ops->name);
+        return infl_fail(INFL_E_UNSUPPORTED,
+                         "%s: %s prepares nothing that is worth a file; INFL_CHOLESKY and "
+                         "INFL_EIGEN do",
+                         __func__, inverse->ops->name);
     infl_saved saved;
     infl_status status = check_point(inverse);
     if (status == INFL_OK)
@@ -251,8 +261,10 @@ infl_status infl_inverse_check_definite(const infl_inverse *inverse) {
         goto out;
     double floor = options->cutoff * fmax(fabs(report.lambda_min), fabs(report.lambda_max));
     if (!(report.lambda_min > floor)) /* negative, or left out by INFL_EIGEN_PSEUDO */
-        status = infl_fail(INFL_E_ARGUMENT, "it is not positive definite: the smallest eigenvalue is %.6g and the "
-                           "cutoff %.6g; INFL_EIGEN_CLIP or INFL_EIGEN_ABSOLUTE makes it so", report.lambda_min, floor);
+        status = infl_fail(INFL_E_ARGUMENT,
+                           "it is not positive definite: the smallest eigenvalue is %.6g and the "
+                           "cutoff %.6g; INFL_EIGEN_CLIP or INFL_EIGEN_ABSOLUTE makes it so",
+                           report.lambda_min, floor);
 out:
     infl_release(zero);
     infl_release(answer);
@@ -301,9 +313,11 @@ static infl_status check_convergence(const infl_inverse *inverse, const infl_sol
         snprintf(others, sizeof others, ", and %zu more of the %zu solved with it", failed - 1, k);
     if (!is_exact(inverse))
         snprintf(after, sizeof after, " after %zu iterations", reports[worst].iterations);
-    return infl_fail(INFL_E_UNCONVERGED, "%s left %s %zu unconverged%s: it has a relative residual of %.2g (limit %.2g)"
-                     "%s; %s, or accept_unconverged", inverse->ops->name, inverse->names.noun,
-                     infl_inverse_number(inverse, worst), others, reports[worst].residual, limit, after,
+    return infl_fail(INFL_E_UNCONVERGED,
+                     "%s left %s %zu unconverged%s: it has a relative residual of %.2g (limit %.2g)"
+                     "%s; %s, or accept_unconverged",
+                     inverse->ops->name, inverse->names.noun, infl_inverse_number(inverse, worst), others,
+                     reports[worst].residual, limit, after,
                      is_exact(inverse) ? "the operator is too near singular for its precision: raise the damping"
                                        : "raise max_iterations, the tolerance or the damping");
 }
@@ -360,9 +374,10 @@ infl_status infl_inverse_solve_named(infl_inverse *inverse, infl_solve_names nam
     for (size_t j = 0; j < k; j++) {
         scale_by_power_of_two(found + j * p, exponents[j], found + j * p, p);
         if (!infl_all_finite(found + j * p, p)) {
-            status = infl_fail(INFL_E_NONFINITE, "the solution for %s %zu is too large for a double; the right-hand "
-                               "side has norm %.3g", names.noun, infl_inverse_number(inverse, j),
-                               infl_norm(right_sides + j * p, p));
+            status = infl_fail(INFL_E_NONFINITE,
+                               "the solution for %s %zu is too large for a double; the right-hand "
+                               "side has norm %.3g",
+                               names.noun, infl_inverse_number(inverse, j), infl_norm(right_sides + j * p, p));
             goto out;
         }
     }

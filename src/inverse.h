@@ -10,7 +10,7 @@ typedef struct infl_inverse_ops {
     /* what was prepared in a file, and from one (as prepare); NULL where there is nothing worth keeping */
     infl_status (*save)(const infl_inverse *inverse, infl_saved *saved, const char *path);
     infl_status (*load)(infl_inverse *inverse, infl_safetensors *file, const infl_saved *saved);
-    void (*release)(void *state);                  /* NULL-safe */
+    void (*release)(void *state); /* NULL-safe */
     /*
      * Fills solutions (k×p, apart from right_sides) and of each report iterations, products, lambda_min and
      * lambda_max where known. residual, damping and converged are inverse.c's: it measures them with the full operator.

@@ -39,11 +39,11 @@ typedef struct conjugate_gradients {
     double *solutions;
     infl_solve_report *reports;
     size_t p, k, active, max_iterations, most_coefficients;
-    double *x, *r;                /* k×p, a row for each right-hand side; over a batch: of its system */
+    double *x, *r;                            /* k×p, a row for each right-hand side; over a batch: of its system */
     double *residuals, *outer, *outer_images; /* k×p, over a batch: b − Ax, the direction before and its product */
-    double *directions, *images;  /* active×p: d and Ad */
-    double *coefficients;         /* k × 2·most */
-    column *columns;              /* active */
+    double *directions, *images;              /* active×p: d and Ad */
+    double *coefficients;                     /* k × 2·most */
+    column *columns;                          /* active */
 } conjugate_gradients;
 
 static infl_status prepare(infl_inverse *inverse) {
@@ -115,17 +115,20 @@ static infl_status refuse(const conjugate_gradients *self, const column *c, int 
         INFL_TRY(infl_curvature_extremes(inverse->curvature, self->batch, inverse->options.seed, 1e-3, NULL, NULL,
                                          &ends, NULL));
         char found[160];
-        snprintf(found, sizeof found, "is not positive definite over a cg_batch of %zu rows, raise that or the damping "
-                 "(CG met curvature %.6g at iteration %zu of %s %zu)", self->batch->n, quotient, iteration, noun, number);
+        snprintf(found, sizeof found,
+                 "is not positive definite over a cg_batch of %zu rows, raise that or the damping "
+                 "(CG met curvature %.6g at iteration %zu of %s %zu)",
+                 self->batch->n, quotient, iteration, noun, number);
         return infl_inverse_indefinite(inverse, found, fmin(ends.low - ends.low_error, quotient),
                                        fmax(fabs(ends.low), fabs(ends.high)), 1e-3);
     }
     status = infl_inverse_extreme(inverse, 0, &lambda_min);
     if (status == INFL_E_UNCONVERGED || status == INFL_E_MEMORY)
-        return infl_fail(INFL_E_INDEFINITE, "C + %g I is not positive definite: CG met a direction of curvature %.6g at "
+        return infl_fail(INFL_E_INDEFINITE,
+                         "C + %g I is not positive definite: CG met a direction of curvature %.6g at "
                          "iteration %zu of %s %zu, and the smallest eigenvalue is lower still; %sraise the damping by "
-                         "more than that", inverse->curvature->damping, quotient, iteration, noun, number,
-                         inverse->curvature->remedy);
+                         "more than that",
+                         inverse->curvature->damping, quotient, iteration, noun, number, inverse->curvature->remedy);
     if (status != INFL_OK)
         return status;
     /* with less, ‖b − Ax‖ ≤ tolerance·‖b‖ could be out of reach of rounding: ε‖A‖‖x‖ */
@@ -133,8 +136,8 @@ static infl_status refuse(const conjugate_gradients *self, const column *c, int 
     char found[128];
     snprintf(found, sizeof found, "is not positive definite (CG met curvature %.6g at iteration %zu of %s %zu)",
              quotient, iteration, noun, number);
-    return infl_inverse_indefinite(inverse, found, fmin(lambda_min, quotient),
-                                   fmax(fabs(lambda_min), c->largest), cutoff);
+    return infl_inverse_indefinite(inverse, found, fmin(lambda_min, quotient), fmax(fabs(lambda_min), c->largest),
+                                   cutoff);
 }
 
 /* One iteration of the column in the given slot, its Ad being known. */
@@ -145,9 +148,8 @@ static infl_status advance(conjugate_gradients *self, size_t slot) {
     double *x = self->x + c->index * p, *r = self->r + c->index * p;
     double *d = self->directions + slot * p, *image = self->images + slot * p;
     report->iterations++;
-    report->products += self->batch->rows == NULL
-                            ? 1
-                            : (double)self->batch->n / (double)self->inverse->curvature->n_rows;
+    report->products +=
+        self->batch->rows == NULL ? 1 : (double)self->batch->n / (double)self->inverse->curvature->n_rows;
     double square = infl_dot(d, d, p), curvature = infl_dot(d, image, p);
     c->largest = fmax(c->largest, infl_norm(image, p) / sqrt(square));
     if (!(curvature > 4 * DBL_EPSILON * c->largest * square))
@@ -321,10 +323,11 @@ static infl_status explain(const infl_inverse *inverse, size_t j) {
     const infl_sample *batch = inverse->state;
     if (batch->rows == NULL)
         return INFL_OK;
-    return infl_fail(INFL_E_UNCONVERGED, "CG over a cg_batch of %zu of %zu rows left %s %zu unconverged; raise cg_batch, "
-                     "max_iterations, the tolerance or the damping, or accept_unconverged", batch->n,
-                     inverse->curvature->n_rows, inverse->names.noun, infl_inverse_number(inverse, j));
+    return infl_fail(INFL_E_UNCONVERGED,
+                     "CG over a cg_batch of %zu of %zu rows left %s %zu unconverged; raise cg_batch, "
+                     "max_iterations, the tolerance or the damping, or accept_unconverged",
+                     batch->n, inverse->curvature->n_rows, inverse->names.noun, infl_inverse_number(inverse, j));
 }
 
-const infl_inverse_ops infl_inverse_cg = {.name = "CG", .prepare = prepare, .release = release, .solve = solve,
-                                          .explain = explain};
+const infl_inverse_ops infl_inverse_cg = {
+    .name = "CG", .prepare = prepare, .release = release, .solve = solve, .explain = explain};

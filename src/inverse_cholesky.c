@@ -123,5 +123,5 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     return infl_cholesky_solve(inverse->state, inverse->curvature->p, solutions, k);
 }
 
-const infl_inverse_ops infl_inverse_cholesky = {.name = "Cholesky", .prepare = prepare, .save = save, .load = load,
-                                               .release = infl_release, .solve = solve};
+const infl_inverse_ops infl_inverse_cholesky = {
+    .name = "Cholesky", .prepare = prepare, .save = save, .load = load, .release = infl_release, .solve = solve};

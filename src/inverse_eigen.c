@@ -113,5 +113,5 @@ static infl_status solve(infl_inverse *inverse, const double *right_sides, size_
     return INFL_OK;
 }
 
-const infl_inverse_ops infl_inverse_eigen = {.name = "Eigendecomposition", .prepare = prepare, .save = save,
-                                            .load = load, .release = release, .solve = solve};
+const infl_inverse_ops infl_inverse_eigen = {
+    .name = "Eigendecomposition", .prepare = prepare, .save = save, .load = load, .release = release, .solve = solve};

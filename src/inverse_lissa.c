@@ -22,8 +22,8 @@
 #define LEAST_BATCH ((size_t)64) /* which is of no fewer: all rows then cost little more */
 #define SCALE_MARGIN 1.1
 #define SCALE_TOLERANCE 0.01
-#define PROBES 10      /* batches whose largest eigenvalue is looked at */
-#define PROBE_STEPS 10 /* from the dominant direction of all rows */
+#define PROBES 10                                            /* batches whose largest eigenvalue is looked at */
+#define PROBE_STEPS 10                                       /* from the dominant direction of all rows */
 #define PROBE_STREAM (INFL_STREAM_LISSA | (UINT64_MAX << 8)) /* of a repeat that never runs */
 
 /* A residual of this many times b: x = 0 would be a far better answer. The same growth from the best one seen. */
@@ -205,10 +205,12 @@ static infl_status diverged(const recursion *self, size_t slot, size_t repeat, s
     const column *c = &self->columns[slot];
     INFL_TRY(check_definite(inverse, saw, c->index));
     double growth = infl_norm(self->h + slot * self->p, self->p) / c->norm;
-    return infl_fail(INFL_E_DIVERGED, "LiSSA %s at iteration %zu of repeat %zu, %s %zu: relative residual %.3g, "
-                     "|h|/|b| %.3g, scale %.6g%s, damping %g; %s%s", saw, iteration, repeat, inverse->names.noun,
-                     infl_inverse_number(inverse, c->index), residual, growth, self->state->scale,
-                     options->lissa_scale > 0 ? " (given)" : "", inverse->curvature->damping,
+    return infl_fail(INFL_E_DIVERGED,
+                     "LiSSA %s at iteration %zu of repeat %zu, %s %zu: relative residual %.3g, "
+                     "|h|/|b| %.3g, scale %.6g%s, damping %g; %s%s",
+                     saw, iteration, repeat, inverse->names.noun, infl_inverse_number(inverse, c->index), residual,
+                     growth, self->state->scale, options->lissa_scale > 0 ? " (given)" : "",
+                     inverse->curvature->damping,
                      options->lissa_scale > 0 ? "raise lissa_scale (0 finds one) or the damping"
                                               : "raise lissa_scale or the damping",
                      self->batch > 0 ? ", or lissa_batch" : "");
@@ -251,8 +253,8 @@ static infl_status refine(recursion *self, size_t slot, size_t repeat, size_t it
     } else {
         self->noisy = 1;
         c->failures++;
-        int last = self->batch == 0 ? !(residual <= RUNAWAY * c->best)
-                                    : !self->state->grows && c->failures == MOST_FAILURES;
+        int last =
+            self->batch == 0 ? !(residual <= RUNAWAY * c->best) : !self->state->grows && c->failures == MOST_FAILURES;
         if (last)
             return diverged(self, slot, repeat, iteration, "diverged", residual);
     }
@@ -273,8 +275,8 @@ static double *bracket(recursion *self, size_t slot) {
 
 /* *overflowed: the products of some slot did, and there are none. */
 static infl_status product(recursion *self, const size_t *rows, size_t n, size_t *overflowed) {
-    infl_status status = infl_curvature_product_rows(self->inverse->curvature, rows, n, self->h, self->active,
-                                                     self->images);
+    infl_status status =
+        infl_curvature_product_rows(self->inverse->curvature, rows, n, self->h, self->active, self->images);
     *overflowed = SIZE_MAX;
     if (status == INFL_E_NONFINITE)
         for (size_t slot = 0; slot < self->active; slot++)
@@ -441,5 +443,5 @@ out:
     return status;
 }
 
-const infl_inverse_ops infl_inverse_lissa = {.name = "LiSSA", .prepare = prepare, .release = infl_release,
-                                             .solve = solve, .explain = explain};
+const infl_inverse_ops infl_inverse_lissa = {
+    .name = "LiSSA", .prepare = prepare, .release = infl_release, .solve = solve, .explain = explain};

@@ -176,8 +176,10 @@ static infl_status begin(infl_journal *journal) {
     if (n < HEAD || infl_get_number(found + 32, 8) != XXH3_64bits(found, 32))
         return fail_format(journal, 32, "the journal's head is damaged: its checksum is wrong");
     if (memcmp(found, expected, HEAD) != 0)
-        return infl_fail(INFL_E_ARGUMENT, "%s: the journal is of another configuration; give another path or remove "
-                         "the file (%s)", journal->function, journal->path);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "%s: the journal is of another configuration; give another path or remove "
+                         "the file (%s)",
+                         journal->function, journal->path);
     return INFL_OK;
 }
 
@@ -206,8 +208,8 @@ infl_status infl_journal_open(infl_journal **out, const char *function, const ch
                               const uint64_t configuration[2]) {
     infl_journal *journal;
     INFL_ALLOCATE(journal, 1);
-    *journal = (infl_journal){.function = function, .path = path, .descriptor = -1,
-                              .configuration = {configuration[0], configuration[1]}};
+    *journal = (infl_journal){
+        .function = function, .path = path, .descriptor = -1, .configuration = {configuration[0], configuration[1]}};
     infl_status status = open_locked(journal);
     if (status == INFL_OK)
         *out = journal;

@@ -33,7 +33,8 @@ infl_status infl_journal_read(infl_journal *journal, const unsigned char **paylo
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3), cold))
 #endif
-infl_status infl_journal_refuse(const infl_journal *journal, const char *format, ...);
+infl_status
+infl_journal_refuse(const infl_journal *journal, const char *format, ...);
 
 /*
  * Appends a record, once all that were there have been read; when this returns INFL_OK it is on disk. INFL_E_IO: it

@@ -146,8 +146,10 @@ infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int larg
     if (most > p)
         most = p;
     if (most < k)
-        return infl_fail(INFL_E_ARGUMENT, "%s: %zu eigenvalues need at least as many iterations; max_iterations %zu "
-                         "allows %zu", __func__, k, given.max_iterations, most);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "%s: %zu eigenvalues need at least as many iterations; max_iterations %zu "
+                         "allows %zu",
+                         __func__, k, given.max_iterations, most);
 
     lanczos self = {.curvature = curvature, .p = p, .most = most, .seed = given.seed};
     double *values = NULL, *vectors = NULL, *found = NULL, *images = NULL;
@@ -172,9 +174,10 @@ infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k, int larg
         converged = count_converged(&self, values, vectors, k, largest, given.tolerance, &worst);
     }
     if (converged < k) {
-        status = infl_fail(INFL_E_UNCONVERGED, "%s: %zu of %zu eigenvalues converged in %zu products; the worst relative "
-                           "residual is %.2g, the tolerance %.2g; raise max_iterations or the tolerance", __func__,
-                           converged, k, self.steps, worst, given.tolerance);
+        status = infl_fail(INFL_E_UNCONVERGED,
+                           "%s: %zu of %zu eigenvalues converged in %zu products; the worst relative "
+                           "residual is %.2g, the tolerance %.2g; raise max_iterations or the tolerance",
+                           __func__, converged, k, self.steps, worst, given.tolerance);
         goto out;
     }
     if (eigenvectors != NULL || residuals != NULL) {

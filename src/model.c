@@ -30,8 +30,8 @@ static infl_status create_builder(infl_builder **out, infl_shape shape) {
         infl_release(builder);
         return INFL_E_MEMORY;
     }
-    builder->layers[0] = (infl_layer){.spec = {.kind = INFL_LAYER_INPUT, .inputs = {-1, -1}}, .shape = shape,
-                                      .width = infl_shape_size(shape)};
+    builder->layers[0] = (infl_layer){
+        .spec = {.kind = INFL_LAYER_INPUT, .inputs = {-1, -1}}, .shape = shape, .width = infl_shape_size(shape)};
     builder->n_layers = 1;
     *out = builder;
     return INFL_OK;
@@ -50,8 +50,9 @@ infl_status infl_builder_create_image(infl_builder **out, size_t channels, size_
     INFL_REQUIRE(out);
     infl_shape shape = {channels, height, width};
     if (channels == 0 || height == 0 || width == 0 || !infl_shape_fits(shape))
-        return infl_fail(INFL_E_ARGUMENT, "%s: %zu×%zu×%zu inputs; expected at least one of each, and no more than memory",
-                         __func__, channels, height, width);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "%s: %zu×%zu×%zu inputs; expected at least one of each, and no more than memory", __func__,
+                         channels, height, width);
     return create_builder(out, shape);
 }
 
@@ -111,8 +112,8 @@ infl_node infl_builder_dense(infl_builder *builder, infl_node input, size_t unit
         checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_dense: units is 0; a layer needs at least one");
     else if ((int)initialiser < 0 || initialiser > INFL_INIT_TRUNCATED_NORMAL_2)
         checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_dense: initialiser %d does not exist", (int)initialiser);
-    infl_layer_spec spec = {.kind = INFL_LAYER_DENSE, .inputs = {input, -1}, .units = units, .bias = bias != 0,
-                            .initialiser = initialiser};
+    infl_layer_spec spec = {
+        .kind = INFL_LAYER_DENSE, .inputs = {input, -1}, .units = units, .bias = bias != 0, .initialiser = initialiser};
     return append_node(builder, checked, &spec, "infl_builder_dense");
 }
 
@@ -138,8 +139,8 @@ infl_node infl_builder_batch_norm(infl_builder *builder, infl_node input, const 
     if (checked == INFL_OK && !(norm.momentum >= 0.0 && norm.momentum <= 1.0))
         checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_batch_norm: momentum is %g; a number in [0, 1] is expected",
                             norm.momentum);
-    infl_layer_spec spec = {.kind = INFL_LAYER_BATCH_NORM, .inputs = {input, -1}, .epsilon = norm.epsilon,
-                            .momentum = norm.momentum};
+    infl_layer_spec spec = {
+        .kind = INFL_LAYER_BATCH_NORM, .inputs = {input, -1}, .epsilon = norm.epsilon, .momentum = norm.momentum};
     return append_node(builder, checked, &spec, "infl_builder_batch_norm");
 }
 
@@ -166,16 +167,22 @@ static infl_window window_of(const size_t kernel[2], const size_t stride[2], con
 
 infl_node infl_builder_conv2d(infl_builder *builder, infl_node input, const infl_conv2d *options) {
     infl_conv2d conv = INFL_CONV2D_INIT;
-    infl_status checked = options == NULL ? infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: options is NULL") : INFL_OK;
+    infl_status checked =
+        options == NULL ? infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: options is NULL") : INFL_OK;
     if (checked == INFL_OK)
         checked = infl_read_options(&conv, sizeof conv, options, "infl_builder_conv2d", "options");
     if (checked == INFL_OK && conv.channels == 0)
         checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: channels is 0; a layer needs at least one");
     if (checked == INFL_OK && ((int)conv.initialiser < 0 || conv.initialiser > INFL_INIT_TRUNCATED_NORMAL_2))
-        checked = infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: initialiser %d does not exist", (int)conv.initialiser);
-    infl_layer_spec spec = {.kind = INFL_LAYER_CONV2D, .inputs = {input, -1}, .units = conv.channels,
-                            .window = window_of(conv.kernel, conv.stride, conv.padding), .groups = conv.groups,
-                            .bias = conv.bias != 0, .initialiser = conv.initialiser};
+        checked =
+            infl_fail(INFL_E_ARGUMENT, "infl_builder_conv2d: initialiser %d does not exist", (int)conv.initialiser);
+    infl_layer_spec spec = {.kind = INFL_LAYER_CONV2D,
+                            .inputs = {input, -1},
+                            .units = conv.channels,
+                            .window = window_of(conv.kernel, conv.stride, conv.padding),
+                            .groups = conv.groups,
+                            .bias = conv.bias != 0,
+                            .initialiser = conv.initialiser};
     return append_node(builder, checked, &spec, "infl_builder_conv2d");
 }
 
@@ -186,8 +193,8 @@ static infl_node append_pool(infl_builder *builder, infl_node input, const infl_
     for (int axis = 0; axis < 2; axis++)
         if (pool.stride[axis] == 0)
             pool.stride[axis] = pool.kernel[axis];
-    infl_layer_spec spec = {.kind = kind, .inputs = {input, -1},
-                            .window = window_of(pool.kernel, pool.stride, pool.padding)};
+    infl_layer_spec spec = {
+        .kind = kind, .inputs = {input, -1}, .window = window_of(pool.kernel, pool.stride, pool.padding)};
     return append_node(builder, checked, &spec, function);
 }
 
@@ -291,8 +298,11 @@ static infl_status name_tensor(infl_tensor *to, const char *kind, size_t number,
     snprintf(name, sizeof name, "%s%zu.%s", kind, number, described->name);
     INFL_ALLOCATE(owned, strlen(name) + 1);
     strcpy(owned, name);
-    *to = (infl_tensor){.name = owned, .offset = offset + described->offset, .length = described->length,
-                        .n_dims = described->n_dims, .is_weight = described->is_weight};
+    *to = (infl_tensor){.name = owned,
+                        .offset = offset + described->offset,
+                        .length = described->length,
+                        .n_dims = described->n_dims,
+                        .is_weight = described->is_weight};
     memcpy(to->dims, described->dims, sizeof to->dims);
     return INFL_OK;
 }
@@ -593,8 +603,8 @@ static infl_status over_dataset(const infl_model *model, const infl_dataset *dat
     INFL_ALLOCATE_OR_OUT(result, length);
     for (size_t i = 0; i < n; i++)
         rows[i] = i;
-    status = infl_chunks_run(&chunks, &(infl_chunk_job){.work = work, .rows = rows, .n = n, .input = input, .k = k,
-                                                        .output = result});
+    status = infl_chunks_run(
+        &chunks, &(infl_chunk_job){.work = work, .rows = rows, .n = n, .input = input, .k = k, .output = result});
     if (status == INFL_OK && !infl_all_finite(result, length))
         status = infl_fail(INFL_E_NONFINITE, "the result has NaN or infinity: parameters, features or vectors are too "
                                              "large");

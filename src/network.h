@@ -51,15 +51,16 @@ int infl_shape_fits(infl_shape shape);
 infl_status infl_window_shape(const infl_window *window, infl_shape in, infl_shape *out);
 
 /* The output positions along an axis, from .. to−1, whose tap `tap` meets the image of `in` pixels. */
-void infl_window_range(const infl_window *window, int axis, size_t tap, size_t in, size_t out, size_t *from, size_t *to);
+void infl_window_range(const infl_window *window, int axis, size_t tap, size_t in, size_t out, size_t *from,
+                       size_t *to);
 
 /* What the builder asks for. */
 typedef struct infl_layer_spec {
-    int kind; /* index into the engine's table of kinds */
+    int kind;                        /* index into the engine's table of kinds */
     int32_t inputs[INFL_MAX_INPUTS]; /* nodes; -1: none */
-    size_t units;       /* dense: outputs; conv2d: output channels */
-    infl_window window; /* conv2d and pools */
-    size_t groups;      /* conv2d */
+    size_t units;                    /* dense: outputs; conv2d: output channels */
+    infl_window window;              /* conv2d and pools */
+    size_t groups;                   /* conv2d */
     int bias;
     infl_initialiser initialiser;
     infl_activation activation;
@@ -84,15 +85,15 @@ typedef struct infl_layer {
     size_t in_width[INFL_MAX_INPUTS]; /* numbers a row, of the inputs and of the output */
     infl_shape shape;
     size_t width;
-    size_t aux;         /* numbers a row that forward keeps for backward */
+    size_t aux;                    /* numbers a row that forward keeps for backward */
     int keeps_input, keeps_output; /* whether backward reads the values and tangents of the inputs, of the output */
     int keeps_cotangent;           /* whether backward of a tangent reads slot 0 of the output's cotangent */
-    size_t parameters;  /* how many; at offset of θ */
+    size_t parameters;             /* how many; at offset of θ */
     size_t offset;
-    size_t state;       /* numbers of its state; at state_offset of the model's */
+    size_t state; /* numbers of its state; at state_offset of the model's */
     size_t state_offset;
-    size_t index;       /* of the node */
-    int varying;        /* depends on parameters, so has tangents and cotangents */
+    size_t index;                   /* of the node */
+    int varying;                    /* depends on parameters, so has tangents and cotangents */
     int first_use[INFL_MAX_INPUTS]; /* backward reaches this input's node here first: overwrite its cotangent */
 } infl_layer;
 
@@ -133,8 +134,8 @@ typedef struct infl_network {
 typedef struct infl_workspace infl_workspace;
 
 typedef enum infl_backward_mode {
-    INFL_BACKWARD_FIRST,  /* each slot is a cotangent of its own; result: its product with the Jacobian */
-    INFL_BACKWARD_SECOND  /* slot 0 the gradient's cotangent, the others its tangents: the R-operator */
+    INFL_BACKWARD_FIRST, /* each slot is a cotangent of its own; result: its product with the Jacobian */
+    INFL_BACKWARD_SECOND /* slot 0 the gradient's cotangent, the others its tangents: the R-operator */
 } infl_backward_mode;
 
 /* How the cotangents of the slots 1..k come from the loss. */
@@ -171,9 +172,9 @@ typedef struct infl_basis {
 
 /* Where a network is differentiated and along what: arrays of the engine's precision. */
 typedef struct infl_point {
-    const void *theta;    /* p */
-    const void *tangents; /* k×p, or NULL */
-    const double *vectors; /* the tangents before they are converted, which is then done layer by layer; or NULL */
+    const void *theta;       /* p */
+    const void *tangents;    /* k×p, or NULL */
+    const double *vectors;   /* the tangents before they are converted, which is then done layer by layer; or NULL */
     const infl_basis *basis; /* in place of tangents; or NULL */
     const infl_training *training; /* NULL: evaluation */
 } infl_point;
@@ -266,8 +267,8 @@ infl_status infl_read_loss(infl_loss *loss, const infl_loss *given, const char *
 struct infl_model {
     const infl_engine *engine;
     infl_network network;
-    void *theta;         /* p numbers in the engine's precision */
-    uint64_t version;    /* another after every change of θ or the state */
+    void *theta;          /* p numbers in the engine's precision */
+    uint64_t version;     /* another after every change of θ or the state */
     infl_tensor *tensors; /* names owned */
     size_t n_tensors;
     infl_tensor *state_tensors; /* of the network's state, likewise */

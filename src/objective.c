@@ -35,8 +35,10 @@ static infl_status check_parameters(const infl_objective_options *options, size_
             return infl_fail(INFL_E_ARGUMENT, "%s: parameters[%zu] is %zu; there are parameters 0 to %zu", function, i,
                              parameters[i], p - 1);
         if (i > 0 && parameters[i] <= parameters[i - 1])
-            return infl_fail(INFL_E_ARGUMENT, "%s: parameters[%zu] is %zu after %zu; strictly ascending indices are "
-                             "expected", function, i, parameters[i], parameters[i - 1]);
+            return infl_fail(INFL_E_ARGUMENT,
+                             "%s: parameters[%zu] is %zu after %zu; strictly ascending indices are "
+                             "expected",
+                             function, i, parameters[i], parameters[i - 1]);
     }
     return INFL_OK;
 }
@@ -50,8 +52,13 @@ static infl_status create(infl_objective **out, const infl_source_ops *ops, void
         ops->destroy(source);
         return INFL_E_MEMORY;
     }
-    *objective = (infl_objective){.ops = ops, .source = source, .n_rows = n, .n_parameters = p, .decay = decay,
-                                  .threads = threads, .capacity = n};
+    *objective = (infl_objective){.ops = ops,
+                                  .source = source,
+                                  .n_rows = n,
+                                  .n_parameters = p,
+                                  .decay = decay,
+                                  .threads = threads,
+                                  .capacity = n};
     INFL_ALLOCATE_OR_OUT(objective->rows, n);
     INFL_ALLOCATE_OR_OUT(objective->batch, n);
     INFL_ALLOCATE_OR_OUT(objective->losses, n);
@@ -105,8 +112,10 @@ static infl_status check_fit(const infl_model *model, const infl_loss *loss, con
                          classes ? "class" : "real");
     if (loss->kind == INFL_LOGISTIC || loss->kind == INFL_SMOOTHED_HINGE) {
         if (targets > 2 || outputs != 1)
-            return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %zu classes and the model %zu outputs; this loss "
-                                              "takes 2 classes and 1 output", function, targets, outputs);
+            return infl_fail(INFL_E_ARGUMENT,
+                             "%s: the dataset has %zu classes and the model %zu outputs; this loss "
+                             "takes 2 classes and 1 output",
+                             function, targets, outputs);
     } else if (classes ? targets > outputs : targets != outputs)
         return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %zu %s, the model %zu outputs", function, targets,
                          classes ? "classes" : "targets a row", outputs);
@@ -186,7 +195,8 @@ infl_status infl_objective_copy(infl_objective **out, const infl_objective *obje
         removed[rows[i]] = 1;
     }
     if (left == 0) {
-        status = infl_fail(INFL_E_ARGUMENT, "all %zu rows would be removed; at least one must remain", objective->n_rows);
+        status =
+            infl_fail(INFL_E_ARGUMENT, "all %zu rows would be removed; at least one must remain", objective->n_rows);
         goto out;
     }
     if ((status = objective->ops->clone(objective->source, threads, &source)) != INFL_OK)
@@ -212,12 +222,16 @@ infl_status infl_objective_check_others(const infl_objective *train, const infl_
         return INFL_OK;
     for (size_t i = 0; i < train->n_parameters; i++)
         if (parameters[i] != parameters_test[i])
-            return infl_fail(INFL_E_ARGUMENT, "%s: test is of other parameters than train (parameters[%zu] is %zu, and "
-                             "%zu of train)", function, i, parameters_test[i], parameters[i]);
+            return infl_fail(INFL_E_ARGUMENT,
+                             "%s: test is of other parameters than train (parameters[%zu] is %zu, and "
+                             "%zu of train)",
+                             function, i, parameters_test[i], parameters[i]);
     size_t n = infl_objective_others(train), n_test = infl_objective_others(test);
     if (n != n_test)
-        return infl_fail(INFL_E_ARGUMENT, "%s: test's model has %zu parameters that test is not of, but train's has "
-                         "%zu that train is not of", function, n_test, n);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "%s: test's model has %zu parameters that test is not of, but train's has "
+                         "%zu that train is not of",
+                         function, n_test, n);
     double *others = NULL, *others_test = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(others, n);
@@ -227,7 +241,8 @@ infl_status infl_objective_check_others(const infl_objective *train, const infl_
         goto out;
     for (size_t i = 0; i < n && status == INFL_OK; i++)
         if (others[i] != others_test[i])
-            status = infl_fail(INFL_E_ARGUMENT, "%s: of the parameters that the objectives are not of, number %zu is "
+            status = infl_fail(INFL_E_ARGUMENT,
+                               "%s: of the parameters that the objectives are not of, number %zu is "
                                "%g for test and %g for train; create both of the same parameters of one model",
                                function, i, others_test[i], others[i]);
 out:
@@ -327,7 +342,8 @@ static int all_finite(const infl_objective *objective, const double *result, siz
     int finite = 1;
 #pragma omp parallel for num_threads(objective->threads) if (n >= LARGE) reduction(&& : finite)
     for (size_t slice = 0; slice < (n + SLICE - 1) / SLICE; slice++)
-        finite = finite && infl_all_finite(result + slice * SLICE, n - slice * SLICE < SLICE ? n - slice * SLICE : SLICE);
+        finite =
+            finite && infl_all_finite(result + slice * SLICE, n - slice * SLICE < SLICE ? n - slice * SLICE : SLICE);
     return finite;
 }
 
@@ -342,15 +358,16 @@ static infl_status finite_result(const infl_objective *objective, const double *
                                  const char *function) {
     if (all_finite(objective, result, n))
         return INFL_OK;
-    return infl_fail(INFL_E_NONFINITE, "%s: the result has NaN or infinity; parameters, features or vectors are too large",
-                     function);
+    return infl_fail(INFL_E_NONFINITE,
+                     "%s: the result has NaN or infinity; parameters, features or vectors are too large", function);
 }
 
 /*
  * What every quantity has in common: checked rows, a scratch result that reaches the caller only when whole, and its
  * check. `fill` calls the source.
  */
-typedef infl_status (*fill_fn)(infl_objective *objective, const size_t *rows, size_t n, const void *call, double *result);
+typedef infl_status (*fill_fn)(infl_objective *objective, const size_t *rows, size_t n, const void *call,
+                               double *result);
 
 static infl_status evaluate_into(infl_objective *objective, const size_t *rows, size_t n_rows, size_t length_per_row,
                                  size_t length, fill_fn fill, const void *call, double *out, const char *function) {
@@ -550,7 +567,8 @@ static infl_status finish(infl_objective *objective, size_t n, double *loss, dou
             sums[i] = sums[i] / (double)n + (decay > 0 && objective->mask[i] ? decay * theta[i] : 0.0);
     }
     if ((loss != NULL && !isfinite(*loss)) || (gradient != NULL && !all_finite(objective, sums, p)))
-        return infl_fail(INFL_E_NONFINITE, "the risk or its gradient is NaN or infinite; parameters or features are too large");
+        return infl_fail(INFL_E_NONFINITE,
+                         "the risk or its gradient is NaN or infinite; parameters or features are too large");
     if (gradient != NULL)
         copy(objective, gradient, sums, p);
     return INFL_OK;
@@ -738,8 +756,13 @@ infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind 
         parameters[i] = i;
     if ((status = source_at(objective, precision, &source)) != INFL_OK)
         goto out;
-    infl_dense_call call = {.kind = kind, .rows = objective->rows, .n = objective->n_rows, .parameters = parameters,
-                            .q = p, .matrix = dense, .progress = given.progress,
+    infl_dense_call call = {.kind = kind,
+                            .rows = objective->rows,
+                            .n = objective->n_rows,
+                            .parameters = parameters,
+                            .q = p,
+                            .matrix = dense,
+                            .progress = given.progress,
                             .progress_context = given.progress_context};
     if ((status = infl_source_dense(objective->ops, source, p, &call)) != INFL_OK)
         goto out;
@@ -747,8 +770,7 @@ infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind 
     if ((status = finite_result(objective, dense, p * p, __func__)) != INFL_OK)
         goto out;
     size_t columns = given.check_columns > 0 ? given.check_columns : precision == INFL_F32 ? CHECKED_IN_SINGLE : 0;
-    if (columns > 0 && report != NULL &&
-        (status = check_columns(objective, kind, dense, columns, &found)) != INFL_OK)
+    if (columns > 0 && report != NULL && (status = check_columns(objective, kind, dense, columns, &found)) != INFL_OK)
         goto out;
     copy(objective, matrix, dense, p * p);
     if (report != NULL)

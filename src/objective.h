@@ -17,7 +17,7 @@ typedef struct infl_dense_call {
     size_t n;
     const size_t *parameters; /* q, ascending */
     size_t q;
-    double *matrix; /* q×q, zeros at first; exactly symmetric */
+    double *matrix;            /* q×q, zeros at first; exactly symmetric */
     infl_progress_fn progress; /* stage "dense", in columns */
     void *progress_context;
 } infl_dense_call;
@@ -74,14 +74,14 @@ struct infl_objective {
     const infl_source_ops *ops;
     void *source; /* owned */
     size_t n_rows, n_parameters;
-    size_t *rows;     /* n source rows, owned */
+    size_t *rows; /* n source rows, owned */
     /* of one evaluation, so that a training step allocates nothing; owned */
-    size_t capacity;  /* rows that fit below */
+    size_t capacity; /* rows that fit below */
     size_t *batch;
     double *losses, *gradient, *theta;
     double decay;
     unsigned char *mask; /* p bytes, D; owned */
-    int threads; /* at least 1 */
+    int threads;         /* at least 1 */
 };
 
 /* infl_objective_without, to run on `threads` threads (leave-one-out retraining: 1, as it is parallel over rows). */

@@ -79,7 +79,8 @@ static infl_status losses(void *self, const size_t *rows, size_t n, double *out)
 
 static infl_status row_gradients(void *self, const size_t *rows, size_t n, double *gradients) {
     custom_source *source = self;
-    return check(source->calls.row_gradients(source->calls.context, source->theta, rows, n, gradients), "row_gradients");
+    return check(source->calls.row_gradients(source->calls.context, source->theta, rows, n, gradients),
+                 "row_gradients");
 }
 
 /* What is done with a block of gradients: rows at .. at+n−1. */
@@ -90,8 +91,8 @@ typedef struct row_sums {
 } row_sums;
 
 static void take_products(const row_sums *sums, const double *gradients, size_t at, size_t n) {
-    infl_gemm(n, sums->k, sums->p, 1.0, gradients, sums->p, 1, sums->input, 1, sums->p, 0.0,
-                  sums->out + at * sums->k, sums->k, 1);
+    infl_gemm(n, sums->k, sums->p, 1.0, gradients, sums->p, 1, sums->input, 1, sums->p, 0.0, sums->out + at * sums->k,
+              sums->k, 1);
 }
 
 static void take_squares(const row_sums *sums, const double *gradients, size_t at, size_t n) {
@@ -136,7 +137,8 @@ static infl_status row_squares(void *self, const size_t *rows, size_t n, double 
     return over_row_gradients(self, rows, &sums, take_squares);
 }
 
-static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out) {
+static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
+                                double *out) {
     row_sums sums = {((custom_source *)self)->calls.n_parameters, k, n, vectors, out};
     return over_row_gradients(self, rows, &sums, take_products);
 }
@@ -184,7 +186,8 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
 
 static infl_status check_images(const void *self, size_t crop) {
     (void)self, (void)crop;
-    return infl_fail(INFL_E_UNSUPPORTED, "crop and flip are of a network's images; a custom objective's rows are unknown");
+    return infl_fail(INFL_E_UNSUPPORTED,
+                     "crop and flip are of a network's images; a custom objective's rows are unknown");
 }
 
 static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {

@@ -26,8 +26,8 @@ static void destroy(void *self) {
     infl_release(source);
 }
 
-infl_status infl_network_source_create(void **out, infl_model *model, const infl_loss *loss, const infl_dataset *dataset,
-                                       int threads, size_t budget, size_t keep_budget) {
+infl_status infl_network_source_create(void **out, infl_model *model, const infl_loss *loss,
+                                       const infl_dataset *dataset, int threads, size_t budget, size_t keep_budget) {
     network_source *source;
     INFL_ALLOCATE(source, 1);
     infl_status status = infl_dataset_reference(&source->dataset, dataset);
@@ -36,10 +36,14 @@ infl_status infl_network_source_create(void **out, infl_model *model, const infl
         return status;
     }
     source->model = model;
-    source->chunks = (infl_chunks){.model = model, .dataset = source->dataset, .loss = *loss, .threads = threads,
-                                   .budget = budget, .keep_budget = keep_budget};
-    source->training = (infl_training_pass){.model = model, .dataset = source->dataset, .loss = *loss,
-                                            .threads = threads, .budget = budget};
+    source->chunks = (infl_chunks){.model = model,
+                                   .dataset = source->dataset,
+                                   .loss = *loss,
+                                   .threads = threads,
+                                   .budget = budget,
+                                   .keep_budget = keep_budget};
+    source->training = (infl_training_pass){
+        .model = model, .dataset = source->dataset, .loss = *loss, .threads = threads, .budget = budget};
     *out = source;
     return INFL_OK;
 }
@@ -100,8 +104,8 @@ static infl_status run_job(network_source *source, const infl_chunk_job *job) {
 static infl_status training_gradient(void *self, const size_t *rows, size_t n, const infl_training_step *step,
                                      double *out) {
     network_source *source = self;
-    infl_chunk_job job = {.work = INFL_WORK_WEIGHTED_GRADIENTS, .rows = rows, .n = n, .k = 1, .output = out,
-                          .step = step};
+    infl_chunk_job job = {
+        .work = INFL_WORK_WEIGHTED_GRADIENTS, .rows = rows, .n = n, .k = 1, .output = out, .step = step};
     if (training_rows(source) == 0)
         return run_job(source, &job);
     if (source->chunks.budget > 0)
@@ -113,17 +117,21 @@ static infl_status check_images(const void *self, size_t crop) {
     const infl_model *model = ((const network_source *)self)->model;
     infl_shape image = model->network.layers[0].shape;
     if (image.height * image.width == 1)
-        return infl_fail(INFL_E_ARGUMENT, "crop and flip are of images; the model's input is a vector of %zu numbers "
-                         "(infl_builder_create_image makes a network on images)", image.channels);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "crop and flip are of images; the model's input is a vector of %zu numbers "
+                         "(infl_builder_create_image makes a network on images)",
+                         image.channels);
     if (crop >= image.height || crop >= image.width)
-        return infl_fail(INFL_E_ARGUMENT, "crop is %zu; less than the images' height and width, %zu and %zu, is expected",
-                         crop, image.height, image.width);
+        return infl_fail(INFL_E_ARGUMENT,
+                         "crop is %zu; less than the images' height and width, %zu and %zu, is expected", crop,
+                         image.height, image.width);
     return INFL_OK;
 }
 
 static infl_status run(void *self, infl_chunk_work work, const size_t *rows, size_t n, const double *input, size_t k,
                        double *output, double *losses) {
-    infl_chunk_job job = {.work = work, .rows = rows, .n = n, .input = input, .k = k, .output = output, .losses = losses};
+    infl_chunk_job job = {
+        .work = work, .rows = rows, .n = n, .input = input, .k = k, .output = output, .losses = losses};
     return run_job(self, &job);
 }
 
@@ -139,7 +147,8 @@ static infl_status row_squares(void *self, const size_t *rows, size_t n, double 
     return run(self, INFL_WORK_ROW_NORMS, rows, n, NULL, 0, squares, NULL);
 }
 
-static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out) {
+static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
+                                double *out) {
     return run(self, INFL_WORK_ROW_PRODUCTS, rows, n, vectors, k, out, NULL);
 }
 
@@ -149,7 +158,9 @@ static infl_status weighted_gradients(void *self, const size_t *rows, size_t n, 
 }
 
 static infl_chunk_work work_of(infl_curvature_kind kind) {
-    return kind == INFL_HESSIAN ? INFL_WORK_HESSIAN : kind == INFL_GAUSS_NEWTON ? INFL_WORK_GAUSS_NEWTON : INFL_WORK_FISHER;
+    return kind == INFL_HESSIAN        ? INFL_WORK_HESSIAN
+           : kind == INFL_GAUSS_NEWTON ? INFL_WORK_GAUSS_NEWTON
+                                       : INFL_WORK_FISHER;
 }
 
 static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
@@ -159,10 +170,18 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
 
 static infl_status dense(void *self, const infl_dense_call *call) {
     network_source *source = self;
-    infl_dense_job job = {.model = source->model, .dataset = source->dataset, .loss = source->chunks.loss,
-                          .kind = call->kind, .rows = call->rows, .n = call->n, .parameters = call->parameters,
-                          .q = call->q, .threads = source->chunks.threads, .budget = source->chunks.budget,
-                          .matrix = call->matrix, .progress = call->progress,
+    infl_dense_job job = {.model = source->model,
+                          .dataset = source->dataset,
+                          .loss = source->chunks.loss,
+                          .kind = call->kind,
+                          .rows = call->rows,
+                          .n = call->n,
+                          .parameters = call->parameters,
+                          .q = call->q,
+                          .threads = source->chunks.threads,
+                          .budget = source->chunks.budget,
+                          .matrix = call->matrix,
+                          .progress = call->progress,
                           .progress_context = call->progress_context};
     if (source->chunks.budget > 0) { /* the budget is for one of them at a time */
         infl_chunks_release(&source->chunks);
@@ -192,9 +211,19 @@ static infl_status hash_model(infl_hash *hash, const infl_model *model) {
         const infl_layer_spec *spec = &network->layers[i].spec;
         infl_shape shape = network->layers[i].shape;
         const infl_window *window = &spec->window;
-        uint64_t numbers[] = {shape.channels, shape.height, shape.width, spec->units, window->kernel[0],
-                              window->kernel[1], window->stride[0], window->stride[1], window->padding[0],
-                              window->padding[1], spec->groups, spec->bias != 0, (uint64_t)spec->activation};
+        uint64_t numbers[] = {shape.channels,
+                              shape.height,
+                              shape.width,
+                              spec->units,
+                              window->kernel[0],
+                              window->kernel[1],
+                              window->stride[0],
+                              window->stride[1],
+                              window->padding[0],
+                              window->padding[1],
+                              spec->groups,
+                              spec->bias != 0,
+                              (uint64_t)spec->activation};
         double options[] = {spec->epsilon, spec->momentum, spec->rate};
         infl_hash_string(hash, model->engine->kinds[spec->kind]->name);
         for (size_t j = 0; j < network->layers[i].n_inputs; j++)

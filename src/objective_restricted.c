@@ -8,7 +8,7 @@
 
 typedef struct restricted_source {
     const infl_source_ops *ops;
-    void *inner;        /* owned */
+    void *inner; /* owned */
     size_t p, q;
     size_t *parameters; /* q of the inner source's p, ascending */
     double *whole;      /* p, of one call */

@@ -8,8 +8,8 @@
 extern const infl_source_ops infl_network_source, infl_custom_source, infl_restricted_source;
 
 /* The arguments have been checked to fit each other. */
-infl_status infl_network_source_create(void **out, infl_model *model, const infl_loss *loss, const infl_dataset *dataset,
-                                       int threads, size_t budget, size_t keep_budget);
+infl_status infl_network_source_create(void **out, infl_model *model, const infl_loss *loss,
+                                       const infl_dataset *dataset, int threads, size_t budget, size_t keep_budget);
 infl_status infl_custom_source_create(void **out, const infl_custom_objective *custom, const double *theta,
                                       size_t budget);
 /* Of q of the inner source's p parameters, ascending; owns the inner source, unless it fails. */

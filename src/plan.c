@@ -114,7 +114,8 @@ infl_status infl_plan_create(infl_plan **out, const infl_network *network, const
         plan->scratch = scratch > plan->scratch ? scratch : plan->scratch;
         plan->gradient = layer->parameters > plan->gradient ? layer->parameters : plan->gradient;
         if (layer->parameters > 0) {
-            size_t entries, units = infl_plan_units(layer, kind, &entries), length = layer->parameters / entries * units;
+            size_t entries, units = infl_plan_units(layer, kind, &entries),
+                            length = layer->parameters / entries * units;
             plan->row_gradient = length > plan->row_gradient ? length : plan->row_gradient;
         }
     }

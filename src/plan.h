@@ -27,12 +27,12 @@ typedef struct infl_place {
 
 typedef struct infl_plan {
     infl_pass pass;
-    size_t numbers;  /* of all arrays together, a row */
-    size_t gradient; /* parameters of the largest layer */
+    size_t numbers;      /* of all arrays together, a row */
+    size_t gradient;     /* parameters of the largest layer */
     size_t row_gradient; /* of those units of a layer that are formed at once */
-    size_t scratch;  /* bytes, for the kernels */
-    int borrows;     /* workspaces have no scratch and no room for gradients of their own: they are lent some */
-    size_t kept;     /* numbers a row of what is kept */
+    size_t scratch;      /* bytes, for the kernels */
+    int borrows;         /* workspaces have no scratch and no room for gradients of their own: they are lent some */
+    size_t kept;         /* numbers a row of what is kept */
     struct {
         infl_place value, value_tangents, cotangent, cotangent_tangents, aux;
     } node[];

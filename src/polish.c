@@ -79,8 +79,10 @@ static infl_status precondition(polishing *s) {
         return INFL_OK;
     INFL_TRY(infl_inverse_apply(s->options.preconditioner, s->residual, 1, s->preconditioned));
     if (!infl_all_finite(s->preconditioned, s->p))
-        return infl_fail(INFL_E_NONFINITE, "the preconditioner's answer for a residual of norm %.3g has a NaN or an "
-                                           "infinity", infl_norm(s->residual, s->p));
+        return infl_fail(INFL_E_NONFINITE,
+                         "the preconditioner's answer for a residual of norm %.3g has a NaN or an "
+                         "infinity",
+                         infl_norm(s->residual, s->p));
     return INFL_OK;
 }
 
@@ -250,9 +252,11 @@ static infl_status run(polishing *s, infl_train_result *result) {
         swap_points(&s->here, &s->best);
     INFL_TRY(infl_objective_set_parameters(s->objective, s->here.theta));
     INFL_TRY(report(o, o->max_iterations));
-    *result = (infl_train_result){
-        .value = s->here.value, .gradient_norm = s->here.norm, .steps = iteration, .reason = reason,
-        .products = s->products};
+    *result = (infl_train_result){.value = s->here.value,
+                                  .gradient_norm = s->here.norm,
+                                  .steps = iteration,
+                                  .reason = reason,
+                                  .products = s->products};
     return INFL_OK;
 }
 

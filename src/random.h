@@ -17,7 +17,7 @@ enum {
     INFL_STREAM_START = 5,   /* start vectors of iterations */
     INFL_STREAM_DROPOUT = 6, /* + node << 8 + step << 24 */
     INFL_STREAM_SAMPLE = 7,
-    INFL_STREAM_IMAGES = 8,  /* + step << 8 */
+    INFL_STREAM_IMAGES = 8, /* + step << 8 */
 };
 
 uint64_t infl_random_bits(uint64_t seed, uint64_t stream, uint64_t index);

@@ -29,9 +29,9 @@ typedef struct retraining {
     double *cosines;               /* m; NULL: not asked for */
     double *control_parameters, *control_losses; /* p, t; NULL: not needed */
     infl_train_result *results, control_result;  /* m, 1 */
-    unsigned char *finished;       /* of each unit: it was taken from the journal */
-    size_t resumed;                /* how many were */
-    infl_journal *journal;         /* NULL: none */
+    unsigned char *finished;                     /* of each unit: it was taken from the journal */
+    size_t resumed;                              /* how many were */
+    infl_journal *journal;                       /* NULL: none */
     omp_lock_t journal_lock;
     /* shared by the workers, under the lock */
     omp_lock_t lock;
@@ -424,8 +424,7 @@ static infl_status resume(retraining *r, infl_objective *train, const infl_ident
     infl_status status;
     INFL_ALLOCATE_OR_OUT(units.first, train->n_rows);
     INFL_ALLOCATE_OR_OUT(units.next, r->n_units);
-    if ((status = infl_hash_begin(&hash)) != INFL_OK ||
-        (status = hash_configuration(r, train, test, hash)) != INFL_OK)
+    if ((status = infl_hash_begin(&hash)) != INFL_OK || (status = hash_configuration(r, train, test, hash)) != INFL_OK)
         goto out;
     infl_hash_end(hash, configuration);
     hash = NULL;
@@ -539,8 +538,13 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
     INFL_REQUIRE(output);
     infl_retrain_output out = INFL_RETRAIN_OUTPUT_INIT;
     infl_identity test_identity = {{0}, {0}};
-    retraining r = {.train = train, .test = test, .rows = rows, .test_rows = test_rows, .p = train->n_parameters,
-                    .n_state = infl_objective_state(train), .error = INFL_ERROR_SLOT_INIT};
+    retraining r = {.train = train,
+                    .test = test,
+                    .rows = rows,
+                    .test_rows = test_rows,
+                    .p = train->n_parameters,
+                    .n_state = infl_objective_state(train),
+                    .error = INFL_ERROR_SLOT_INIT};
     int threads;
     INFL_TRY(infl_read_options(&out, sizeof out, output, __func__, "output"));
     INFL_TRY(read_options(&r, options, __func__));

@@ -23,11 +23,11 @@ static const struct {
     size_t size;
     infl_number_type type;
 } number_types[] = {
-    {"F64", 8, INFL_NUMBER_F64},      {"F32", 4, INFL_NUMBER_F32},     {"I64", 8, INFL_NUMBER_I64},
-    {"U8", 1, INFL_NUMBER_U8},        {"BOOL", 1, INFL_NUMBER_OTHER},  {"I8", 1, INFL_NUMBER_OTHER},
+    {"F64", 8, INFL_NUMBER_F64},       {"F32", 4, INFL_NUMBER_F32},       {"I64", 8, INFL_NUMBER_I64},
+    {"U8", 1, INFL_NUMBER_U8},         {"BOOL", 1, INFL_NUMBER_OTHER},    {"I8", 1, INFL_NUMBER_OTHER},
     {"F8_E5M2", 1, INFL_NUMBER_OTHER}, {"F8_E4M3", 1, INFL_NUMBER_OTHER}, {"I16", 2, INFL_NUMBER_OTHER},
-    {"U16", 2, INFL_NUMBER_OTHER},    {"F16", 2, INFL_NUMBER_OTHER},   {"BF16", 2, INFL_NUMBER_OTHER},
-    {"I32", 4, INFL_NUMBER_OTHER},    {"U32", 4, INFL_NUMBER_OTHER},   {"U64", 8, INFL_NUMBER_OTHER},
+    {"U16", 2, INFL_NUMBER_OTHER},     {"F16", 2, INFL_NUMBER_OTHER},     {"BF16", 2, INFL_NUMBER_OTHER},
+    {"I32", 4, INFL_NUMBER_OTHER},     {"U32", 4, INFL_NUMBER_OTHER},     {"U64", 8, INFL_NUMBER_OTHER},
 };
 enum { N_NUMBER_TYPES = sizeof number_types / sizeof number_types[0] };
 
@@ -54,7 +54,8 @@ static infl_status no_memory(const char *path) {
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4), cold))
 #endif
-static infl_status wrong(const infl_safetensors *file, const char *tensor, const char *format, ...) {
+static infl_status
+wrong(const infl_safetensors *file, const char *tensor, const char *format, ...) {
     char what[INFL_MESSAGE_BYTES];
     va_list arguments;
     va_start(arguments, format);
@@ -100,15 +101,17 @@ static infl_status read_header(infl_safetensors *file) {
     INFL_TRY(read_bytes(file, length_bytes, sizeof length_bytes));
     uint64_t stated = infl_get_number(length_bytes, 8);
     if (stated > size - 8 || stated > LONGEST_HEADER)
-        return wrong(file, NULL, "byte 0: the header's length is %llu; the file has %zu bytes after it, and a header "
-                     "at most %zu", (unsigned long long)stated, size - 8, LONGEST_HEADER);
+        return wrong(file, NULL,
+                     "byte 0: the header's length is %llu; the file has %zu bytes after it, and a header "
+                     "at most %zu",
+                     (unsigned long long)stated, size - 8, LONGEST_HEADER);
     size_t length = (size_t)stated;
     char *text;
     INFL_ALLOCATE(text, length + 1);
     infl_status status = read_bytes(file, text, length);
     if (status == INFL_OK && text[0] != '{')
-        status = wrong(file, NULL, "byte 8: the header does not begin with {, but with byte %u",
-                       (unsigned char)text[0]);
+        status =
+            wrong(file, NULL, "byte 8: the header does not begin with {, but with byte %u", (unsigned char)text[0]);
     if (status == INFL_OK) {
         json_error_t error;
         file->header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
@@ -128,9 +131,8 @@ static infl_status check_metadata(const infl_safetensors *file, json_t *metadata
     json_t *value;
     if (!json_is_object(metadata))
         return wrong(file, NULL, "__metadata__ is not an object; expected one of strings");
-    json_object_foreach(metadata, key, value)
-        if (!json_is_string(value))
-            return wrong(file, NULL, "__metadata__: \"%.80s\" is not a string", key);
+    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return wrong(
+        file, NULL, "__metadata__: \"%.80s\" is not a string", key);
     return INFL_OK;
 }
 
@@ -213,8 +215,10 @@ static infl_status check_places(const infl_safetensors *file) {
     for (size_t i = 0; i < file->n_tensors; i++) {
         const infl_file_tensor *tensor = &file->tensors[i];
         if (tensor->begin != at)
-            return wrong(file, tensor->name, "it begins at byte %zu of the data; expected at %zu, where the tensors "
-                         "before end", tensor->begin, at);
+            return wrong(file, tensor->name,
+                         "it begins at byte %zu of the data; expected at %zu, where the tensors "
+                         "before end",
+                         tensor->begin, at);
         at = tensor->end;
     }
     if (at != file->n_bytes)

@@ -24,8 +24,8 @@ typedef struct infl_file_tensor {
     infl_number_type type;
     const char *type_name; /* "F64", "BF16", ... */
     size_t n_dims, dims[INFL_TENSOR_DIMS];
-    size_t length;         /* numbers */
-    size_t begin, end;     /* bytes of the data */
+    size_t length;     /* numbers */
+    size_t begin, end; /* bytes of the data */
 } infl_file_tensor;
 
 typedef struct infl_safetensors infl_safetensors;

@@ -43,9 +43,15 @@ static infl_status hash_array(const double *array, size_t length, uint64_t out[2
 
 /* Of all that is said beside the arrays. */
 static infl_status hash_saved(const infl_saved *saved, uint64_t out[2]) {
-    uint64_t numbers[] = {(uint64_t)saved->content, (uint64_t)saved->kind,   (uint64_t)saved->policy,
-                          saved->n,                 saved->p,                saved->identity.model[0],
-                          saved->identity.model[1], saved->identity.data[0], saved->identity.data[1]};
+    uint64_t numbers[] = {(uint64_t)saved->content,
+                          (uint64_t)saved->kind,
+                          (uint64_t)saved->policy,
+                          saved->n,
+                          saved->p,
+                          saved->identity.model[0],
+                          saved->identity.model[1],
+                          saved->identity.data[0],
+                          saved->identity.data[1]};
     infl_hash *hash;
     INFL_TRY(infl_hash_begin(&hash));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -100,8 +106,11 @@ infl_status infl_saved_write(const char *path, const infl_saved *given, const do
     size_t n_arrays = contents[saved.content].n_arrays;
     for (size_t i = 0; i < n_arrays; i++) {
         INFL_TRY(hash_array(arrays[i], length_of(&saved, i), saved.arrays[i]));
-        files[i] = (infl_file_array){contents[saved.content].arrays[i].name, INFL_NUMBER_F64,
-                                     contents[saved.content].arrays[i].n_dims, {saved.p, saved.p}, arrays[i]};
+        files[i] = (infl_file_array){contents[saved.content].arrays[i].name,
+                                     INFL_NUMBER_F64,
+                                     contents[saved.content].arrays[i].n_dims,
+                                     {saved.p, saved.p},
+                                     arrays[i]};
     }
     INFL_TRY(hash_saved(&saved, check));
     string_list list = {.n = 0};
@@ -276,7 +285,9 @@ infl_status infl_saved_read(infl_safetensors *file, const infl_saved *saved, int
     INFL_TRY(infl_safetensors_read(file, tensor, out));
     INFL_TRY(hash_array(out, tensor->length, found));
     if (memcmp(found, saved->arrays[index], sizeof found) != 0)
-        return infl_fail(INFL_E_FORMAT, "tensor \"%s\": its numbers are not those that were written; the file is "
-                         "damaged (%s)", name, path);
+        return infl_fail(INFL_E_FORMAT,
+                         "tensor \"%s\": its numbers are not those that were written; the file is "
+                         "damaged (%s)",
+                         name, path);
     return INFL_OK;
 }

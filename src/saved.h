@@ -15,10 +15,10 @@ enum { INFL_SAVED_ARRAYS = 2 };
 typedef struct infl_saved {
     infl_saved_content content;
     int kind;
-    double damping;          /* the arrays are of C + this·I */
+    double damping;           /* the arrays are of C + this·I */
     infl_eigen_policy policy; /* of EIGEN, with its cutoff */
     double cutoff;
-    size_t n, p;             /* rows (of a matrix: 0), parameters */
+    size_t n, p; /* rows (of a matrix: 0), parameters */
     infl_identity identity;
     uint64_t arrays[INFL_SAVED_ARRAYS][2]; /* the hash of each; infl_saved_write's */
 } infl_saved;

@@ -194,10 +194,10 @@ infl_status infl_kendall(const double *x, const double *y, size_t n, double *tau
     uint64_t all = n % 2 == 0 ? (uint64_t)(n / 2) * (n - 1) : (uint64_t)n * ((n - 1) / 2);
     uint64_t x_apart = all - x_ties, y_apart = all - y_ties;
     uint64_t concordant = all - x_ties - y_ties + joint_ties - discordant;
-    double difference = concordant >= discordant ? (double)(concordant - discordant)
-                                                 : -(double)(discordant - concordant);
-    *tau = x_apart == 0 || y_apart == 0 ? (double)NAN
-                                        : limit_to_one(difference / sqrt((double)x_apart * (double)y_apart));
+    double difference =
+        concordant >= discordant ? (double)(concordant - discordant) : -(double)(discordant - concordant);
+    *tau =
+        x_apart == 0 || y_apart == 0 ? (double)NAN : limit_to_one(difference / sqrt((double)x_apart * (double)y_apart));
 out:
     infl_release(pairs);
     infl_release(space);

@@ -149,8 +149,8 @@ static infl_status as_divergence(infl_status status, size_t steps, double learni
     if (status != INFL_E_NONFINITE)
         return status;
     return infl_fail(INFL_E_DIVERGED,
-                     "R or theta is not finite after %zu steps with learning_rate %g; a smaller one may do",
-                     steps, learning_rate);
+                     "R or theta is not finite after %zu steps with learning_rate %g; a smaller one may do", steps,
+                     learning_rate);
 }
 
 static infl_status report(const infl_train_options *options, size_t done) {
@@ -219,8 +219,10 @@ static infl_status check_batches(const training *t) {
     int reached = t->options.steps >= (n + batch - 1) / batch;
     if (batch >= t->least && (last >= t->least || !reached))
         return INFL_OK;
-    return infl_fail(INFL_E_ARGUMENT, "of %zu rows in batches of %zu the last batch has %zu; batch normalisation needs %zu "
-                     "rows in each: choose another batch", n, batch, last, t->least);
+    return infl_fail(INFL_E_ARGUMENT,
+                     "of %zu rows in batches of %zu the last batch has %zu; batch normalisation needs %zu "
+                     "rows in each: choose another batch",
+                     n, batch, last, t->least);
 }
 
 infl_status infl_train_in_batches_of(const infl_objective *parent, infl_objective *objective,

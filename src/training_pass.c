@@ -75,8 +75,8 @@ typedef struct batch {
     size_t n, chunk_rows, chunks, threads;
     const infl_training_step *step;
     size_t workspace, scratch, part; /* bytes: of a chunk; of a thread for the kernels, and for gradients */
-    double *state, *totals;             /* n_state each */
-    double *measured;                   /* n_state of each chunk */
+    double *state, *totals;          /* n_state each */
+    double *measured;                /* n_state of each chunk */
     char *of_threads, *of_chunks;
     double *gradient;
 } batch;
@@ -103,11 +103,13 @@ static infl_status cut(batch *b) {
     b->scratch = align(pass->plan->scratch);
     b->part = align(largest_part(b->network) * b->engine->real_size);
     size_t limit = pass->budget > 0 ? pass->budget : SIZE_MAX, each = b->scratch + b->part;
-    size_t resident = b->workspace > (SIZE_MAX / 2) / b->chunks ? SIZE_MAX / 2
-                                                                 : statistics_bytes(b) + b->chunks * b->workspace;
+    size_t resident =
+        b->workspace > (SIZE_MAX / 2) / b->chunks ? SIZE_MAX / 2 : statistics_bytes(b) + b->chunks * b->workspace;
     if (resident > limit || each > limit - resident)
-        return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: training on %zu rows at once needs at "
-                         "least %zu", limit, b->n, resident + each);
+        return infl_fail(INFL_E_BUDGET,
+                         "a memory budget of %zu bytes is too small: training on %zu rows at once needs at "
+                         "least %zu",
+                         limit, b->n, resident + each);
     b->threads = (size_t)pass->threads < b->chunks ? (size_t)pass->threads : b->chunks;
     if (each > 0 && b->threads > (limit - resident) / each)
         b->threads = (limit - resident) / each;
@@ -160,9 +162,13 @@ static void take_chunk(chunk *c, const batch *b, size_t number, size_t thread) {
     char *own = b->of_threads + thread * (b->scratch + b->part);
     c->workspace = (infl_workspace *)(b->of_chunks + number * b->workspace);
     c->gradients = own + b->scratch;
-    c->training = (infl_training){.rows = (double)b->n, .state = b->state, .totals = b->totals,
-                                  .measured = b->measured + number * b->network->n_state, .seed = b->step->seed,
-                                  .step = b->step->number, .source_rows = b->rows + number * b->chunk_rows};
+    c->training = (infl_training){.rows = (double)b->n,
+                                  .state = b->state,
+                                  .totals = b->totals,
+                                  .measured = b->measured + number * b->network->n_state,
+                                  .seed = b->step->seed,
+                                  .step = b->step->number,
+                                  .source_rows = b->rows + number * b->chunk_rows};
     c->at = (infl_point){.theta = b->pass->model->theta, .training = &c->training};
     b->engine->lend(c->workspace, own);
 }
@@ -270,8 +276,13 @@ static infl_status follow_statistics(const batch *b) {
 
 infl_status infl_training_pass_run(infl_training_pass *pass, const size_t *rows, size_t n,
                                    const infl_training_step *step, double *gradient) {
-    batch b = {.pass = pass, .network = &pass->model->network, .engine = pass->model->engine, .rows = rows, .n = n,
-               .step = step, .gradient = gradient};
+    batch b = {.pass = pass,
+               .network = &pass->model->network,
+               .engine = pass->model->engine,
+               .rows = rows,
+               .n = n,
+               .step = step,
+               .gradient = gradient};
     INFL_TRY(cut(&b));
     INFL_TRY(hold(&b));
     run_batch(&b);

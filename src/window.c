@@ -14,7 +14,8 @@ infl_status infl_window_shape(const infl_window *window, infl_shape in, infl_sha
         if (kernel == 0 || stride == 0)
             return infl_fail(INFL_E_ARGUMENT, "kernel %zu and stride %zu; expected at least 1", kernel, stride);
         if (stride > SIZE_MAX / 4 || padding > SIZE_MAX / 4)
-            return infl_fail(INFL_E_ARGUMENT, "stride %zu and padding %zu are more than memory can hold", stride, padding);
+            return infl_fail(INFL_E_ARGUMENT, "stride %zu and padding %zu are more than memory can hold", stride,
+                             padding);
         if (image[axis] + 2 * padding < kernel)
             return infl_fail(INFL_E_ARGUMENT, "a kernel of %zu does not fit %zu pixels with padding %zu", kernel,
                              image[axis], padding);

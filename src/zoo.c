@@ -19,9 +19,7 @@ const char *infl_zoo_network_name(infl_zoo_network network) {
     return (int)network < 0 || (int)network >= (int)N_NETWORKS ? NULL : names[network];
 }
 
-static int is_resnet(infl_zoo_network network) {
-    return network == INFL_ZOO_RESNET18 || network == INFL_ZOO_RESNET50;
-}
+static int is_resnet(infl_zoo_network network) { return network == INFL_ZOO_RESNET18 || network == INFL_ZOO_RESNET50; }
 
 static infl_status read_options(zoo *z, infl_builder *builder, infl_zoo_network network, const infl_zoo_options *given,
                                 const char *function) {
@@ -163,8 +161,8 @@ infl_node infl_builder_zoo(infl_builder *builder, infl_node input, infl_zoo_netw
     }
     infl_status status = read_options(&z, builder, network, options, __func__);
     if (status == INFL_OK)
-        status = infl_in_name_of(__func__, infl_builder_shape(builder, input, &z.options.channels, &z.options.height,
-                                                              &z.options.width));
+        status = infl_in_name_of(
+            __func__, infl_builder_shape(builder, input, &z.options.channels, &z.options.height, &z.options.width));
     return status == INFL_OK ? append(&z, input) : infl_builder_refuse(builder, status);
 }
 
@@ -179,8 +177,8 @@ infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, co
     zoo z;
     infl_builder *builder;
     INFL_TRY(read_options(&z, NULL, network, options, __func__));
-    INFL_TRY(infl_in_name_of(__func__, infl_builder_create_image(&builder, z.options.channels, z.options.height,
-                                                                 z.options.width)));
+    INFL_TRY(infl_in_name_of(
+        __func__, infl_builder_create_image(&builder, z.options.channels, z.options.height, z.options.width)));
     z.builder = builder;
     infl_status status = infl_model_create(out, builder, append(&z, INFL_NODE_INPUT), precision, seed);
     if (status == INFL_E_ARGUMENT && builder_has_failed(builder))

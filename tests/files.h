@@ -17,8 +17,7 @@ typedef struct temporary_file {
 static inline temporary_file write_file(const void *bytes, size_t n, int packed) {
     temporary_file file;
     const char *folder = getenv("TMPDIR");
-    snprintf(file.path, sizeof file.path, "%s/infl-test-XXXXXX",
-             folder != NULL && folder[0] != '\0' ? folder : "/tmp");
+    snprintf(file.path, sizeof file.path, "%s/infl-test-XXXXXX", folder != NULL && folder[0] != '\0' ? folder : "/tmp");
     int descriptor = mkstemp(file.path);
     ck_assert_int_ge(descriptor, 0);
     gzFile stream = gzdopen(descriptor, packed ? "wb" : "wbT");

@@ -23,18 +23,14 @@ static uint64_t random_next(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
-double random_uniform(uint64_t *state) {
-    return ((double)(random_next(state) >> 12) + 0.5) / 4503599627370496.0;
-}
+double random_uniform(uint64_t *state) { return ((double)(random_next(state) >> 12) + 0.5) / 4503599627370496.0; }
 
 double random_normal(uint64_t *state) {
     double radius = sqrt(-2.0 * log(random_uniform(state)));
     return radius * cos(6.283185307179586 * random_uniform(state));
 }
 
-static hyperdual constant(double value) {
-    return (hyperdual){value, 0.0, 0.0, 0.0};
-}
+static hyperdual constant(double value) { return (hyperdual){value, 0.0, 0.0, 0.0}; }
 
 static hyperdual plus(hyperdual x, hyperdual y) {
     return (hyperdual){x.value + y.value, x.first + y.first, x.second + y.second, x.mixed + y.mixed};
@@ -50,9 +46,7 @@ static hyperdual scaled(double factor, hyperdual x) {
     return (hyperdual){factor * x.value, factor * x.first, factor * x.second, factor * x.mixed};
 }
 
-static hyperdual minus(hyperdual x, hyperdual y) {
-    return plus(x, scaled(-1.0, y));
-}
+static hyperdual minus(hyperdual x, hyperdual y) { return plus(x, scaled(-1.0, y)); }
 
 /* f(x) from f, f' and f'' at its value */
 static hyperdual applied(hyperdual x, double f, double f1, double f2) {
@@ -83,9 +77,7 @@ static hyperdual softplus(hyperdual x) { /* max(x, 0) + log(1 + exp(−|x|)) */
     return x.value > 0.0 ? plus(x, logarithm_1p(exponential(scaled(-1.0, x)))) : logarithm_1p(exponential(x));
 }
 
-static hyperdual sigmoid(hyperdual x) {
-    return reciprocal(plus(constant(1.0), exponential(scaled(-1.0, x))));
-}
+static hyperdual sigmoid(hyperdual x) { return reciprocal(plus(constant(1.0), exponential(scaled(-1.0, x)))); }
 
 static hyperdual activated(infl_activation activation, hyperdual x) {
     const double selu_scale = 1.0507009873554804934193349852946, selu_alpha = 1.6732632423543772848170429916717;
@@ -110,9 +102,7 @@ static hyperdual activated(infl_activation activation, hyperdual x) {
     return x;
 }
 
-static int has_kink(infl_activation activation) {
-    return activation == INFL_RELU || activation == INFL_SELU;
-}
+static int has_kink(infl_activation activation) { return activation == INFL_RELU || activation == INFL_SELU; }
 
 static hyperdual lost(const infl_loss *loss, const hyperdual *outputs, size_t n_outputs, const double *target) {
     hyperdual sum = constant(0.0);
@@ -508,8 +498,8 @@ static void draw(problem *q, uint64_t *state) {
         q->features[i] = (float)random_normal(state);
     for (size_t i = 0; i < q->n * q->n_targets; i++) {
         double classes = q->loss.kind == INFL_SOFTMAX_CROSS_ENTROPY ? (double)q->c : 2.0;
-        q->targets[i] = q->loss.kind == INFL_SQUARED_ERROR ? (float)random_normal(state)
-                                                           : floor(classes * random_uniform(state));
+        q->targets[i] =
+            q->loss.kind == INFL_SQUARED_ERROR ? (float)random_normal(state) : floor(classes * random_uniform(state));
     }
     for (int i = 0; i < q->n_nodes; i++) {
         const reference_node *node = &q->nodes[i];

@@ -23,9 +23,9 @@ typedef struct hyperdual {
 } hyperdual;
 
 typedef enum reference_graph {
-    REFERENCE_PLAIN = 0,    /* dense and activation in turn, a dense layer at the end                               */
-    REFERENCE_RESIDUAL = 1, /* each hidden layer is added to what it was given; two heads are added at depth 0       */
-    REFERENCE_TANGLED = 2,  /* layers without parameters before the first that has some, a node used three times, a
+    REFERENCE_PLAIN = 0,     /* dense and activation in turn, a dense layer at the end                               */
+    REFERENCE_RESIDUAL = 1,  /* each hidden layer is added to what it was given; two heads are added at depth 0       */
+    REFERENCE_TANGLED = 2,   /* layers without parameters before the first that has some, a node used three times, a
                                node added to itself, layers without bias, an activation at the output, a branch that
                                leads nowhere; depth is not used                                                     */
     REFERENCE_NORMALISED = 3 /* as plain, each dense layer followed by batch normalisation, as is the input; dropout and
@@ -48,8 +48,10 @@ typedef struct problem_options {
     uint64_t seed;
 } problem_options;
 #define PROBLEM_OPTIONS_INIT                                                                                           \
-    {REFERENCE_PLAIN, 2, 4, 3, 6, 3, INFL_TANH, INFL_SOFTMAX_CROSS_ENTROPY, 0.3, INFL_F64, 0.0, INFL_DECAY_ALL, 1, 0,  \
-     2e-3, 1}
+    {                                                                                                                  \
+        REFERENCE_PLAIN, 2, 4, 3, 6, 3, INFL_TANH, INFL_SOFTMAX_CROSS_ENTROPY, 0.3, INFL_F64, 0.0, INFL_DECAY_ALL, 1,  \
+            0, 2e-3, 1                                                                                                 \
+    }
 
 enum { REFERENCE_MAX_NODES = 32 };
 

@@ -12,9 +12,9 @@
 
 typedef struct spectral {
     size_t p;
-    double *values;      /* p, as given */
-    long double *q;      /* p×p, the eigenvectors as columns */
-    double *matrix;      /* p×p, exactly symmetric */
+    double *values; /* p, as given */
+    long double *q; /* p×p, the eigenvectors as columns */
+    double *matrix; /* p×p, exactly symmetric */
 } spectral;
 
 static inline spectral spectral_create(const double *values, size_t p, uint64_t seed) {

@@ -30,8 +30,7 @@ static void place(const double *image, size_t crop, placement at, double *out) {
                 padded[y + crop][x + crop] = image[c * PIXELS + y * WIDTH + x];
         for (size_t y = 0; y < HEIGHT; y++)
             for (size_t x = 0; x < WIDTH; x++)
-                out[c * PIXELS + y * WIDTH + x] =
-                    padded[y + at.down][(at.mirrored ? WIDTH - 1 - x : x) + at.right];
+                out[c * PIXELS + y * WIDTH + x] = padded[y + at.down][(at.mirrored ? WIDTH - 1 - x : x) + at.right];
     }
 }
 
@@ -79,8 +78,8 @@ static infl_dataset *store_seen(const double *x, size_t n, infl_precision stored
                                 const size_t *steps, size_t step) {
     double *seen = malloc(n * IMAGE * sizeof *seen);
     for (size_t i = 0; i < n; i++)
-        place(x + i * IMAGE, o->crop,
-              draw_placement(o->seed, steps == NULL ? step : steps[i], i, o->crop, o->flip), seen + i * IMAGE);
+        place(x + i * IMAGE, o->crop, draw_placement(o->seed, steps == NULL ? step : steps[i], i, o->crop, o->flip),
+              seen + i * IMAGE);
     infl_dataset *dataset = store(seen, n, stored);
     free(seen);
     return dataset;

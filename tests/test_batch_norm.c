@@ -595,8 +595,8 @@ END_TEST
 START_TEST(test_builder) {
     infl_batch_norm norm = INFL_BATCH_NORM_INIT;
     ck_assert(norm.epsilon == 1e-5 && norm.momentum == 0.1);
-    static const double wrong[][2] = {{0.0, 0.1}, {-1e-5, 0.1}, {INFINITY, 0.1}, {NAN, 0.1}, {1e-5, -0.1},
-                                      {1e-5, 1.1}, {1e-5, NAN}};
+    static const double wrong[][2] = {{0.0, 0.1},   {-1e-5, 0.1}, {INFINITY, 0.1}, {NAN, 0.1},
+                                      {1e-5, -0.1}, {1e-5, 1.1},  {1e-5, NAN}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         infl_builder *builder = NULL;
         infl_model *model = NULL;

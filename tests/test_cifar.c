@@ -83,8 +83,8 @@ static infl_image_options bytes_as_they_are(infl_precision precision) {
 }
 
 START_TEST(one_set_of_several_files) {
-    static const size_t lengths[][MAX_FILES] = {{30 * RECORD, 0, 0}, {RECORD, 29 * RECORD, 0},
-                                                {22 * RECORD, 7 * RECORD, RECORD}};
+    static const size_t lengths[][MAX_FILES] = {
+        {30 * RECORD, 0, 0}, {RECORD, 29 * RECORD, 0}, {22 * RECORD, 7 * RECORD, RECORD}};
     make_records();
     for (size_t k = 0; k < 3; k++)
         for (unsigned packed = 0; packed < 8; packed++) {

@@ -74,17 +74,19 @@ START_TEST(shapes_of_the_same_table) {
     static const double expected[6] = {1.0, -2.5, 0.0, 3e2, 0.25, 1.0};
     static const char *const texts[] = {
         "1,-2.5,0\n3e2,.25,1\n",
-        "1,-2.5,0\n3e2,.25,1",                                  /* no line end at the end */
-        "1,-2.5,0\r\n3e2,.25,1\r\n",                            /* RFC 4180 */
+        "1,-2.5,0\n3e2,.25,1",       /* no line end at the end */
+        "1,-2.5,0\r\n3e2,.25,1\r\n", /* RFC 4180 */
         "1,-2.5,0\r\n3e2,.25,1\r",
-        "1,-2.5,0\r3e2,.25,1\r",                                /* CR alone */
-        "\xEF\xBB\xBF" "1,-2.5,0\n3e2,.25,1\n",                 /* byte order mark */
-        "\xEF\xBB\xBF" "\"1\",-2.5,0\n3e2,.25,1\n",
-        "\n\n1,-2.5,0\n\r\n \t \n3e2,.25,1\n\n\n",              /* blank lines */
-        "a,b,c\n1,-2.5,0\n3e2,.25,1\n",                         /* header */
-        "1,b,0\n1,-2.5,0\n3e2,.25,1\n",                         /* one field that is no number makes a header */
-        "\"a,\"\"\n\",b,c\n\"1\",\"-2.5\",\"0\"\n3e2,.25,1\n",  /* quotes */
-        " 1,-2.5\t, 0\n3e2 , .25,1 \n",                         /* blanks around numbers */
+        "1,-2.5,0\r3e2,.25,1\r", /* CR alone */
+        "\xEF\xBB\xBF"
+        "1,-2.5,0\n3e2,.25,1\n", /* byte order mark */
+        "\xEF\xBB\xBF"
+        "\"1\",-2.5,0\n3e2,.25,1\n",
+        "\n\n1,-2.5,0\n\r\n \t \n3e2,.25,1\n\n\n",             /* blank lines */
+        "a,b,c\n1,-2.5,0\n3e2,.25,1\n",                        /* header */
+        "1,b,0\n1,-2.5,0\n3e2,.25,1\n",                        /* one field that is no number makes a header */
+        "\"a,\"\"\n\",b,c\n\"1\",\"-2.5\",\"0\"\n3e2,.25,1\n", /* quotes */
+        " 1,-2.5\t, 0\n3e2 , .25,1 \n",                        /* blanks around numbers */
         "+1.,-25E-1,0.0\n30.0e+1,25e-02,1e0\n",
         "\"\",b,c\n1,-2.5,-0\n300,0.250,01\n",
     };
@@ -426,8 +428,8 @@ START_TEST(locale_is_restored) {
 END_TEST
 
 START_TEST(any_locale) {
-    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8", "fr_FR.utf8",
-                                        "tr_TR.UTF-8"};
+    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE",
+                                        "fr_FR.UTF-8", "fr_FR.utf8", "tr_TR.UTF-8"};
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
         if (setlocale(LC_ALL, names[k]) == NULL) /* nothing to test where it is not installed */
             continue;
@@ -597,7 +599,7 @@ START_TEST(arguments) {
     infl_csv_options options = INFL_CSV_OPTIONS_INIT;
     options.size = 3;
     check_argument(&options, "size");
-    for (const char *c = "\"\r\n+-.e7"; ; c++) { /* and NUL, at its end */
+    for (const char *c = "\"\r\n+-.e7";; c++) { /* and NUL, at its end */
         options = (infl_csv_options)INFL_CSV_OPTIONS_INIT;
         options.delimiter = *c;
         check_argument(&options, "delimiter");

@@ -323,8 +323,8 @@ START_TEST(test_lanczos_complete) {
     assert_ok(infl_curvature_from_matrix(&curvature, a.matrix, p, 0));
     assert_ok(infl_curvature_lanczos(curvature, p, 0, NULL, found, NULL, NULL));
     for (size_t i = 0; i < p; i++)
-        ck_assert_msg(fabs(found[i] - values[i]) <= 100 * (double)p * DBL_EPSILON * scale, "%s: %zu is %.17g, not %.17g",
-                      name, i, found[i], values[i]);
+        ck_assert_msg(fabs(found[i] - values[i]) <= 100 * (double)p * DBL_EPSILON * scale,
+                      "%s: %zu is %.17g, not %.17g", name, i, found[i], values[i]);
     infl_curvature_destroy(curvature);
     spectral_destroy(&a);
 }

@@ -200,12 +200,9 @@ START_TEST(create_refuses_empty_classes) {
     static const struct {
         int32_t labels[4];
         const char *part;
-    } cases[] = {{{1, 2, 3, 1}, "class 0 of 4"},
-                 {{0, 1, 3, 3}, "class 2 of 4"},
-                 {{3, 2, 0, 4}, "class 1 of 5"},
-                 {{4, 1, 2, 3}, "class 0 of 5"},
-                 {{0, 1, 2, 9000}, "class 3 of 9001"},
-                 {{INT32_MAX, 0, 0, 0}, "class 1 of 2147483648"}};
+    } cases[] = {{{1, 2, 3, 1}, "class 0 of 4"},       {{0, 1, 3, 3}, "class 2 of 4"},
+                 {{3, 2, 0, 4}, "class 1 of 5"},       {{4, 1, 2, 3}, "class 0 of 5"},
+                 {{0, 1, 2, 9000}, "class 3 of 9001"}, {{INT32_MAX, 0, 0, 0}, "class 1 of 2147483648"}};
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         infl_dataset *dataset = untouched;
         infl_dataset_spec spec = small_spec();
@@ -260,12 +257,9 @@ START_TEST(iris_is_fishers) {
     static const struct {
         size_t row;
         double features[4];
-    } known[] = {{0, {5.1, 3.5, 1.4, 0.2}},
-                 {34, {4.9, 3.1, 1.5, 0.2}}, /* the UCI copy has 0.1 */
-                 {37, {4.9, 3.6, 1.4, 0.1}}, /* the UCI copy has 3.1 and 1.5 */
-                 {50, {7.0, 3.2, 4.7, 1.4}},
-                 {131, {7.9, 3.8, 6.4, 2.0}},
-                 {149, {5.9, 3.0, 5.1, 1.8}}};
+    } known[] = {{0, {5.1, 3.5, 1.4, 0.2}},  {34, {4.9, 3.1, 1.5, 0.2}}, /* the UCI copy has 0.1 */
+                 {37, {4.9, 3.6, 1.4, 0.1}},                             /* the UCI copy has 3.1 and 1.5 */
+                 {50, {7.0, 3.2, 4.7, 1.4}}, {131, {7.9, 3.8, 6.4, 2.0}}, {149, {5.9, 3.0, 5.1, 1.8}}};
     infl_dataset *iris = NULL;
     assert_ok(infl_dataset_iris(&iris));
     ck_assert_uint_eq(infl_dataset_rows(iris), 150);

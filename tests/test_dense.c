@@ -48,8 +48,8 @@ static void check_gemm(size_t m, size_t n, size_t k, int transposed, double alph
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
             ck_assert_msg(fabsl(c[i * c_row + j * c_column] - truth[i * n + j]) <= bound[i * n + j],
-                          "%zu×%zu×%zu transposed %d: element (%zu, %zu) is %.9g, not %.9Lg", m, n, k,
-                          transposed, i, j, c[i * c_row + j * c_column], truth[i * n + j]);
+                          "%zu×%zu×%zu transposed %d: element (%zu, %zu) is %.9g, not %.9Lg", m, n, k, transposed, i, j,
+                          c[i * c_row + j * c_column], truth[i * n + j]);
     for (size_t i = 0; i < m; i++) /* what lies between the rows stays */
         for (size_t j = n; !transposed && j < n + pad; j++)
             ck_assert(c[i * c_row + j] == values[2 * size + i * c_row + j]);
@@ -58,7 +58,6 @@ static void check_gemm(size_t m, size_t n, size_t k, int transposed, double alph
     free(truth);
     free(bound);
 }
-
 
 START_TEST(test_gemm) {
     static const size_t sizes[] = {0, 1, 2, 7, 33, 120};
@@ -106,14 +105,17 @@ START_TEST(test_sums) {
             for (size_t i = 0; i < n; i++)
                 scaled[i] = x[i] * scales[s];
             long double truth = sqrtl(square) * scales[s];
-            ck_assert_msg(fabsl(infl_norm(scaled, n) - truth) <= (n + 3) * DBL_EPSILON * truth, "norm of %zu numbers at "
-                          "%g is %g", n, scales[s], infl_norm(scaled, n));
+            ck_assert_msg(fabsl(infl_norm(scaled, n) - truth) <= (n + 3) * DBL_EPSILON * truth,
+                          "norm of %zu numbers at "
+                          "%g is %g",
+                          n, scales[s], infl_norm(scaled, n));
             free(scaled);
         }
         double *sum = normals(n, n + 200);
         infl_axpy(-1.5, x, sum, n);
         for (size_t i = 0; i < n; i++)
-            ck_assert(sum[i] == z[i] + -1.5 * x[i] || fabs(sum[i] - fma(-1.5, x[i], z[i])) <= DBL_EPSILON * fabs(sum[i]));
+            ck_assert(sum[i] == z[i] + -1.5 * x[i] ||
+                      fabs(sum[i] - fma(-1.5, x[i], z[i])) <= DBL_EPSILON * fabs(sum[i]));
         free(x);
         free(y);
         free(z);
@@ -174,7 +176,8 @@ START_TEST(test_cholesky) {
     static const size_t sizes[] = {1, 2, 5, 40, 150};
     for (size_t s = 0; s < 5; s++) {
         size_t p = sizes[s], k = 3;
-        double *a = definite_matrix(p, p), *factor = definite_matrix(p, p), *b = normals(k * p, 9), *x = normals(k * p, 9);
+        double *a = definite_matrix(p, p), *factor = definite_matrix(p, p), *b = normals(k * p, 9),
+               *x = normals(k * p, 9);
         int definite = 0;
         assert_ok(infl_cholesky_factorise(factor, p, &definite));
         ck_assert_int_eq(definite, 1);
@@ -185,8 +188,8 @@ START_TEST(test_cholesky) {
                 long double sum = 0;
                 for (size_t l = 0; l <= j; l++)
                     sum += (long double)factor[i * p + l] * factor[j * p + l];
-                ck_assert_msg(fabsl(sum - a[i * p + j]) <= (p + 1) * DBL_EPSILON * scale, "p %zu, element (%zu, %zu)", p, i,
-                              j);
+                ck_assert_msg(fabsl(sum - a[i * p + j]) <= (p + 1) * DBL_EPSILON * scale, "p %zu, element (%zu, %zu)",
+                              p, i, j);
             }
         assert_ok(infl_cholesky_solve(factor, p, x, k));
         for (size_t j = 0; j < k; j++)
@@ -262,7 +265,8 @@ END_TEST
 /* The matrix of −1, 2, −1 has the eigenvalues 2 − 2cos(πj/(n+1)). */
 START_TEST(test_tridiagonal) {
     for (size_t n = 1; n < 60; n += 7) {
-        double *diagonal = calloc(n, sizeof *diagonal), *beside = calloc(n, sizeof *beside), *a = calloc(n * n, sizeof *a);
+        double *diagonal = calloc(n, sizeof *diagonal), *beside = calloc(n, sizeof *beside),
+               *a = calloc(n * n, sizeof *a);
         double *vectors = calloc(n * n, sizeof *vectors);
         for (int with = 0; with < 2; with++) {
             for (size_t i = 0; i < n; i++) {

@@ -142,9 +142,7 @@ static void check_differences(problem *q) {
     }
 }
 
-START_TEST(test_differences) {
-    each_problem(_i, INFL_F64, check_differences);
-}
+START_TEST(test_differences) { each_problem(_i, INFL_F64, check_differences); }
 END_TEST
 
 static void check_hyperdual(problem *q) {
@@ -162,9 +160,7 @@ static void check_hyperdual(problem *q) {
     }
 }
 
-START_TEST(test_hyperdual) {
-    each_problem(_i, INFL_F64, check_hyperdual);
-}
+START_TEST(test_hyperdual) { each_problem(_i, INFL_F64, check_hyperdual); }
 END_TEST
 
 /* Losses, gradients of rows, their products with vectors and their weighted sums. */
@@ -204,9 +200,7 @@ static void check_rows(problem *q) {
     assert_close(sum, mean, p, exact, "%s", problem_name(q));
 }
 
-START_TEST(test_rows) {
-    each_problem(_i, INFL_F64, check_rows);
-}
+START_TEST(test_rows) { each_problem(_i, INFL_F64, check_rows); }
 END_TEST
 
 /* The algebra of the products: symmetric, linear, the dense matrix's. */
@@ -247,9 +241,7 @@ static void check_algebra(problem *q) {
     }
 }
 
-START_TEST(test_algebra) {
-    each_problem(_i, INFL_F64, check_algebra);
-}
+START_TEST(test_algebra) { each_problem(_i, INFL_F64, check_algebra); }
 END_TEST
 
 /* Everything of an objective in one array. */
@@ -300,16 +292,14 @@ static void check_precision(problem *q) {
     problem_destroy(twin);
 }
 
-START_TEST(test_precision) {
-    each_problem(_i, INFL_F64, check_precision);
-}
+START_TEST(test_precision) { each_problem(_i, INFL_F64, check_precision); }
 END_TEST
 
 /* Widths and numbers of rows that fill no vector register, no chunk, or just more than one. */
 START_TEST(test_shapes) {
     static const struct {
         size_t features, width, rows, outputs, depth;
-    } shapes[] = {{1, 1, 1, 1, 1},  {3, 1, 17, 2, 2},  {3, 5, 1, 3, 2},  {3, 65, 17, 3, 1}, {3, 5, 257, 3, 1},
+    } shapes[] = {{1, 1, 1, 1, 1},   {3, 1, 17, 2, 2},   {3, 5, 1, 3, 2},  {3, 65, 17, 3, 1}, {3, 5, 257, 3, 1},
                   {17, 2, 16, 9, 1}, {2, 15, 33, 17, 1}, {65, 1, 3, 2, 1}, {1, 4, 513, 2, 1}, {5, 16, 8, 1, 2}};
     problem_options options = PROBLEM_OPTIONS_INIT;
     options.n_features = shapes[_i].features;
@@ -417,8 +407,8 @@ START_TEST(test_batches) {
         memset(product_sum, 0, p * sizeof *product_sum);
         for (size_t c = 0; c + 1 < N_CUTS; c++) {
             size_t first = cut[c], rows = cut[c + 1] - first;
-            assert_ok(infl_objective_product_rows(q->objective, (infl_curvature_kind)kind, order + first, rows, v, 1,
-                                                  part));
+            assert_ok(
+                infl_objective_product_rows(q->objective, (infl_curvature_kind)kind, order + first, rows, v, 1, part));
             for (size_t j = 0; j < p; j++)
                 product_sum[j] += (double)rows / (double)n * part[j];
         }

@@ -94,8 +94,8 @@ static size_t count_same(const double *a, const double *b, size_t n) {
 
 static void assert_share(size_t found, size_t n, double share, const char *what) {
     double deviation = sqrt((double)n * share * (1.0 - share)); /* binomial */
-    ck_assert_msg(fabs((double)found - (double)n * share) <= 5.0 * deviation + 1e-9, "%s: %zu of %zu, expected %.0f ± %.0f",
-                  what, found, n, (double)n * share, deviation);
+    ck_assert_msg(fabs((double)found - (double)n * share) <= 5.0 * deviation + 1e-9,
+                  "%s: %zu of %zu, expected %.0f ± %.0f", what, found, n, (double)n * share, deviation);
 }
 
 START_TEST(test_rate) {
@@ -252,8 +252,8 @@ START_TEST(test_backward) {
             kept += factor > 0.5;
             double wanted = factor > 0.5 ? 1.0 / (1.0 - rate) : 0.0;
             ck_assert_msg(fabs(factor - wanted) <= 1e-11, "a factor of %.17g", factor);
-            ck_assert_msg(fabs(gradient[H * D + j] - back) <= 1e-11 * (1.0 + fabs(back)), "unit %zu: %.17g, not %.17g", j,
-                          gradient[H * D + j], back);
+            ck_assert_msg(fabs(gradient[H * D + j] - back) <= 1e-11 * (1.0 + fabs(back)), "unit %zu: %.17g, not %.17g",
+                          j, gradient[H * D + j], back);
         }
         assert_share(kept, H, 1.0 - rate, "kept");
         infl_objective_destroy(objective);

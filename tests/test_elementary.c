@@ -18,8 +18,8 @@ static infl_dataset *column(const double *x, size_t n, size_t n_features) {
 }
 
 /* dense layers of one unit, φ after the first, with these parameters */
-static infl_model *chain(infl_precision precision, infl_activation activation, size_t n_inputs, size_t n_layers, int bias,
-                         const double *theta) {
+static infl_model *chain(infl_precision precision, infl_activation activation, size_t n_inputs, size_t n_layers,
+                         int bias, const double *theta) {
     infl_builder *builder = NULL;
     infl_model *model = NULL;
     assert_ok(infl_builder_create(&builder, n_inputs));

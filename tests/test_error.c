@@ -69,10 +69,11 @@ START_TEST(options_refused) {
 END_TEST
 
 START_TEST(status_names) {
-    static const char *const names[] = {
-        "INFL_OK",           "INFL_E_ARGUMENT",   "INFL_E_MEMORY",   "INFL_E_IO",          "INFL_E_FORMAT",
-        "INFL_E_NONFINITE",  "INFL_E_INDEFINITE", "INFL_E_DIVERGED", "INFL_E_UNCONVERGED", "INFL_E_CANCELLED",
-        "INFL_E_UNSUPPORTED", "INFL_E_BUDGET",    "INFL_E_CALLBACK"};
+    static const char *const names[] = {"INFL_OK",           "INFL_E_ARGUMENT",    "INFL_E_MEMORY",
+                                        "INFL_E_IO",         "INFL_E_FORMAT",      "INFL_E_NONFINITE",
+                                        "INFL_E_INDEFINITE", "INFL_E_DIVERGED",    "INFL_E_UNCONVERGED",
+                                        "INFL_E_CANCELLED",  "INFL_E_UNSUPPORTED", "INFL_E_BUDGET",
+                                        "INFL_E_CALLBACK"};
     for (int status = 0; status < 13; status++) /* pinned values */
         ck_assert_str_eq(infl_status_name((infl_status)status), names[status]);
     ck_assert_str_eq(infl_status_name(INFL_E_CALLBACK), "INFL_E_CALLBACK");

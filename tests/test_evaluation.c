@@ -82,7 +82,8 @@ START_TEST(ridge_without_each_row) {
             double norm = sqrt(linear_dot(e, e, 4));
             ck_assert_double_le(fabs(norms[i] - norm), 1e-10);
             /* an error of 1e-10 in a Δθ of this norm */
-            ck_assert_double_le(fabs(cosines[i] - linear_dot(e, q, 4) / (norm * sqrt(linear_dot(q, q, 4)))), 4e-10 / norm);
+            ck_assert_double_le(fabs(cosines[i] - linear_dot(e, q, 4) / (norm * sqrt(linear_dot(q, q, 4)))),
+                                4e-10 / norm);
             ck_assert_int_eq(results[i].reason, INFL_STOP_GRADIENT);
             ck_assert_double_le(results[i].gradient_norm, 1e-13);
         }

@@ -85,8 +85,20 @@ typedef struct recipe {
     int threads;
     size_t budget;
 } recipe;
-static const recipe PLAIN = {INFL_F64, INFL_F64, INFL_TANH, INFL_SOFTMAX_CROSS_ENTROPY, 0.3, 0.1, 1e-5, 0.1, 0.25,
-                             INFL_DECAY_ALL, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 3, 0, 7, 1, 0};
+static const recipe PLAIN = {INFL_F64,  INFL_F64,
+                             INFL_TANH, INFL_SOFTMAX_CROSS_ENTROPY,
+                             0.3,       0.1,
+                             1e-5,      0.1,
+                             0.25,      INFL_DECAY_ALL,
+                             2,         2,
+                             1,         1,
+                             1,         1,
+                             0,         0,
+                             0,         0,
+                             0,         0,
+                             3,         0,
+                             7,         1,
+                             0};
 
 typedef struct cooked {
     infl_model *model;

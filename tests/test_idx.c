@@ -64,7 +64,8 @@ static infl_status read_bytes(infl_dataset **out, const void *images, size_t n_i
         ck_assert_msg(strncmp(infl_last_error(), "infl_dataset_from_idx: ", 23) == 0, "%s", infl_last_error());
     if (status == INFL_E_FORMAT || status == INFL_E_IO)
         ck_assert_msg(strstr(infl_last_error(), images_file.path) != NULL ||
-                          strstr(infl_last_error(), labels_file.path) != NULL, "%s", infl_last_error());
+                          strstr(infl_last_error(), labels_file.path) != NULL,
+                      "%s", infl_last_error());
     unlink(images_file.path);
     unlink(labels_file.path);
     return status;
@@ -271,7 +272,8 @@ START_TEST(wrong_headers) {
     fails_with_word(&pair, 0, 8, 1, "byte 22: the file goes on");
     fails_with_word(&pair, 0, 8, UINT32_MAX, "byte 28: the file ends");
     put_word(pair.images + 8, UINT32_MAX);
-    fails_with_word(&pair, 0, 12, UINT32_MAX, "byte 12: 3 images of 4294967295 columns each are more than can be addressed");
+    fails_with_word(&pair, 0, 12, UINT32_MAX,
+                    "byte 12: 3 images of 4294967295 columns each are more than can be addressed");
     put_word(pair.images + 8, 1u << 12);
     put_word(pair.images + 12, 1u << 12);
     put_word(pair.labels + 4, 1u << 22);
@@ -368,8 +370,8 @@ START_TEST(arguments) {
     infl_image_options options = INFL_IMAGE_OPTIONS_INIT;
     options.precision = (infl_precision)2;
     assert_fails(&pair, &options, INFL_E_ARGUMENT, "precision is 2");
-    static const double wrong[][2] = {{NAN, 0.0}, {1.0, NAN}, {INFINITY, 0.0}, {1.0, -INFINITY}, {2e36, 0.0},
-                                      {0.0, 1e39}, {-4e36, 1e39}, {-1e36, -1e38}};
+    static const double wrong[][2] = {{NAN, 0.0},  {1.0, NAN},  {INFINITY, 0.0}, {1.0, -INFINITY},
+                                      {2e36, 0.0}, {0.0, 1e39}, {-4e36, 1e39},   {-1e36, -1e38}};
     for (size_t k = 0; k < sizeof wrong / sizeof wrong[0]; k++) {
         options = (infl_image_options)INFL_IMAGE_OPTIONS_INIT;
         options.scale = wrong[k][0];

@@ -327,8 +327,8 @@ static infl_model *sharing(int which, int twin, infl_precision precision, size_t
         a = padded_convolution(builder, INFL_NODE_INPUT);
         b = which == SUM ? padded_convolution(builder, INFL_NODE_INPUT) : a;
     }
-    infl_node user = which == DENSE_LAYER ? infl_builder_dense(builder, a, 5, 1, INFL_INIT_GLOROT)
-                                          : padded_convolution(builder, a);
+    infl_node user =
+        which == DENSE_LAYER ? infl_builder_dense(builder, a, 5, 1, INFL_INIT_GLOROT) : padded_convolution(builder, a);
     if (which == SUM)
         user = infl_builder_add(builder, user, padded_convolution(builder, b));
     node = infl_builder_dense(builder, infl_builder_add(builder, node, user), 3, 1, INFL_INIT_GLOROT);
@@ -478,7 +478,7 @@ START_TEST(test_same_bits) {
         int threads;
         double budget; /* of what one product needs on one thread; 0: no limit */
         int keep;
-    } ways[N_WAYS] = {{1, 0, 0}, {1, 0, 1}, {2, 0, 0}, {2, 0, 1}, {3, 0, 1},
+    } ways[N_WAYS] = {{1, 0, 0},    {1, 0, 1},    {2, 0, 0},   {2, 0, 1},  {3, 0, 1},
                       {1, 1.01, 1}, {3, 1.01, 0}, {2, 1.5, 1}, {3, 2.5, 1}};
     infl_dataset *dataset = random_images(N_CHUNKED, 2 * 9 * 9, 3, 61);
     infl_builder *builder = NULL;
@@ -555,8 +555,9 @@ END_TEST
 
 /* Shapes that cannot be: each leaves a sentence that begins with the function's name. */
 START_TEST(test_refused_images) {
-    static const char *const parts[] = {"channels is 0", "options is NULL", "kernel 0",  "does not fit", "groups is 3",
-                                        "at most half",  "does not fit",    "must be the same", "initialiser 9"};
+    static const char *const parts[] = {"channels is 0", "options is NULL",  "kernel 0",
+                                        "does not fit",  "groups is 3",      "at most half",
+                                        "does not fit",  "must be the same", "initialiser 9"};
     infl_builder *builder = NULL;
     assert_fails(INFL_E_ARGUMENT, infl_builder_create_image(NULL, 1, 2, 2));
     assert_fails(INFL_E_ARGUMENT, infl_builder_create_image(&builder, 1, 0, 2));

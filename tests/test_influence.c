@@ -310,13 +310,15 @@ START_TEST(arguments_and_failures_change_nothing) {
     assert_fails(INFL_E_ARGUMENT, infl_influence_scores(influence, f->test, NULL, 0, NULL, 0, out, reports));
     const char *said = infl_last_error();
     ck_assert_msg(strstr(said, "parameter 2: ") != NULL && strstr(said, "1e-12 apart") != NULL &&
-                      strstr(said, "infl_objective_set_parameters") != NULL, "%s", said);
+                      strstr(said, "infl_objective_set_parameters") != NULL,
+                  "%s", said);
     assert_ok(infl_objective_set_parameters(f->test, f->theta));
     /* both somewhere else than the inverse */
     assert_ok(infl_objective_set_parameters(f->train, moved));
     assert_fails(INFL_E_ARGUMENT, infl_influence_self(influence, NULL, 0, out, reports));
     ck_assert_msg(strncmp(infl_last_error(), "infl_influence_self: ", 21) == 0 &&
-                      strstr(infl_last_error(), "create the inverse again") != NULL, "%s", infl_last_error());
+                      strstr(infl_last_error(), "create the inverse again") != NULL,
+                  "%s", infl_last_error());
     assert_ok(infl_objective_set_parameters(f->train, f->theta));
     /* one row cannot be left out of one, but can be weighed less */
     assert_ok(infl_influence_create(&alone, one, f->inverse, NULL));
@@ -391,7 +393,7 @@ START_TEST(unconverged_rows_are_named) {
         infl_inverse_destroy(inverse);
     }
     for (size_t block = 1; block <= 2; block++) { /* the last of three rows, in the third block or the second */
-        fickle until = {.good = D + 2}; /* a dense matrix and two certificates */
+        fickle until = {.good = D + 2};           /* a dense matrix and two certificates */
         infl_influence_options o = INFL_INFLUENCE_OPTIONS_INIT;
         o.block = block;
         infl_curvature *curvature;
@@ -401,8 +403,7 @@ START_TEST(unconverged_rows_are_named) {
         assert_ok(infl_curvature_from_product(&curvature, fickle_product, &until, D, 0.0));
         assert_ok(infl_inverse_create(&inverse, curvature, NULL));
         assert_ok(infl_influence_create(&influence, f->train, inverse, &o));
-        assert_fails(INFL_E_UNCONVERGED,
-                     infl_influence_norms(influence, (const size_t[]){33, 31, 30}, 3, norms, NULL));
+        assert_fails(INFL_E_UNCONVERGED, infl_influence_norms(influence, (const size_t[]){33, 31, 30}, 3, norms, NULL));
         ck_assert_msg(strstr(infl_last_error(), "training row 30 ") != NULL, "%s", infl_last_error());
         infl_influence_destroy(influence);
         infl_inverse_destroy(inverse);

@@ -266,8 +266,10 @@ static void check_refusal(const method *m, const double *values, size_t p, doubl
         double suggested = suggested_damping();
         /* LiSSA's convergence within 20000 steps to 1e-10 asks for λmin/λmax ≥ 1.1·ln(1e10)/20000, taken twice */
         double room = m->options.method == INFL_LISSA ? 0.004 * magnitude : 0;
-        ck_assert_msg(suggested > -smallest && suggested < fmax(-smallest, damping) * 1.2 + 0.01 + room, "%s on %s "
-                      "suggests %g for %g", m->name, name, suggested, smallest);
+        ck_assert_msg(suggested > -smallest && suggested < fmax(-smallest, damping) * 1.2 + 0.01 + room,
+                      "%s on %s "
+                      "suggests %g for %g",
+                      m->name, name, suggested, smallest);
         ck_assert_msg(strstr(infl_last_error(), "minimum") == NULL, "%s", infl_last_error()); /* a matrix has none */
         infl_curvature *damped;
         assert_ok(infl_curvature_from_matrix(&damped, a.matrix, p, suggested));
@@ -364,7 +366,8 @@ START_TEST(test_policies) {
             infl_solve_report reports[2];
             assert_ok(infl_inverse_create(&inverse, curvature, &options));
             assert_ok(infl_inverse_solve(inverse, b, 2, x, reports)); /* the residual is large, and no error */
-            assert_close(x, truth, 2 * P, 100 * P * DBL_EPSILON / cutoffs[c], "policy %d, cutoff %g", policy, cutoffs[c]);
+            assert_close(x, truth, 2 * P, 100 * P * DBL_EPSILON / cutoffs[c], "policy %d, cutoff %g", policy,
+                         cutoffs[c]);
             double dense[P * P];
             assert_ok(infl_curvature_dense(curvature, dense));
             for (size_t j = 0; j < 2; j++) {
@@ -415,8 +418,8 @@ START_TEST(test_interruption) {
         size_t n;
         for (n = 1; status == expected && n < 1000; n++) {
             watcher w = {0, what == 0 ? n : 0};
-            counted_product counted = {.matrix = a.matrix, .p = 5, .fail_at = what == 1 ? n : 0,
-                                       .nan_at = what == 2 ? n : 0};
+            counted_product counted = {
+                .matrix = a.matrix, .p = 5, .fail_at = what == 1 ? n : 0, .nan_at = what == 2 ? n : 0};
             infl_curvature *curvature;
             infl_inverse *inverse = NULL;
             infl_solve_report reports[2];
@@ -591,8 +594,10 @@ START_TEST(test_unconverged) {
         m.options.max_iterations = 1000000;
         m.options.tolerance = 1e-17;
         assert_ok(create_and_solve(curvature, &m.options, b, x, &report));
-        ck_assert_msg(!report.converged && report.residual < 1e-11 && report.iterations < 2000, "residual %g after %zu "
-                      "iterations", report.residual, report.iterations);
+        ck_assert_msg(!report.converged && report.residual < 1e-11 && report.iterations < 2000,
+                      "residual %g after %zu "
+                      "iterations",
+                      report.residual, report.iterations);
     }
     infl_curvature_destroy(curvature);
     spectral_destroy(&a);
@@ -626,7 +631,8 @@ START_TEST(test_lissa_scale) {
             m.options.lissa_scale = scales[i];
             fill_sentinel(x, 10);
             ck_assert_int_eq(create_and_solve(curvature, &m.options, b, x, &report), INFL_E_DIVERGED);
-            ck_assert_msg(strstr(infl_last_error(), "lissa_scale") != NULL && strstr(infl_last_error(), "damping 2") != NULL,
+            ck_assert_msg(strstr(infl_last_error(), "lissa_scale") != NULL &&
+                              strstr(infl_last_error(), "damping 2") != NULL,
                           "%s", infl_last_error());
             ck_assert(all_sentinel(x, 10));
         }
@@ -715,9 +721,7 @@ START_TEST(test_lissa_batches) {
     m.options.max_iterations = 400;
     m.options.lissa_check = 100;
     m.options.lissa_plain = 1;
-    static const struct {
-        size_t batch, repeats;
-    } settings[] = {{5, 1}, {75, 1}, {5, 16}, {75, 16}};
+    static const struct { size_t batch, repeats; } settings[] = {{5, 1}, {75, 1}, {5, 16}, {75, 16}};
     for (int i = 0; i < 4; i++) {
         m.options.lissa_batch = settings[i].batch;
         m.options.lissa_repeats = settings[i].repeats;
@@ -742,7 +746,8 @@ START_TEST(test_lissa_batches) {
     ck_assert_msg(memcmp(x, again, p * sizeof *x) != 0, "seeds 4 and 99 give the same");
     m.options.lissa_scale = 0;
     ck_assert_msg(errors[1] < errors[0] && errors[2] < errors[0] && errors[3] < errors[1] && errors[3] < errors[2] &&
-                      errors[3] < 0.03, "errors %g, %g, %g, %g", errors[0], errors[1], errors[2], errors[3]);
+                      errors[3] < 0.03,
+                  "errors %g, %g, %g, %g", errors[0], errors[1], errors[2], errors[3]);
     /* a loose tolerance is reached by batches, and a repeat then ends at its look */
     m.options.tolerance = 0.2;
     m.options.accept_unconverged = 0;
@@ -803,11 +808,11 @@ START_TEST(test_theta) {
         assert_fails(INFL_E_ARGUMENT, infl_inverse_solve(inverse, b, 1, again, NULL));
         ck_assert(all_sentinel(again, p));
         char changed[96];
-        snprintf(changed, sizeof changed, "(parameter %zu: %g, now %g, a change of 0.25)", p - 1, before,
-                 theta[p - 1]);
+        snprintf(changed, sizeof changed, "(parameter %zu: %g, now %g, a change of 0.25)", p - 1, before, theta[p - 1]);
         ck_assert_msg(strncmp(infl_last_error(), "infl_inverse_solve: theta has changed", 37) == 0 &&
                           strstr(infl_last_error(), changed) != NULL &&
-                          strstr(infl_last_error(), "create the inverse again") != NULL, "%s", infl_last_error());
+                          strstr(infl_last_error(), "create the inverse again") != NULL,
+                      "%s", infl_last_error());
         theta[p - 1] = before;
         assert_ok(infl_objective_set_parameters(s.objective, theta));
         assert_ok(infl_inverse_solve(inverse, b, 1, again, NULL));
@@ -839,13 +844,14 @@ START_TEST(test_saddle) {
         const char *at = strstr(infl_last_error(), "smallest eigenvalue is ");
         double named = 0;
         ck_assert_msg(at != NULL && sscanf(at, "smallest eigenvalue is %lf", &named) == 1 &&
-                          fabs(named - eigenvalues[0]) < 1e-4 * eigenvalues[p - 1], "not %g: %s", eigenvalues[0],
-                      infl_last_error());
+                          fabs(named - eigenvalues[0]) < 1e-4 * eigenvalues[p - 1],
+                      "not %g: %s", eigenvalues[0], infl_last_error());
         if (methods[i] == INFL_LISSA)
             ck_assert_msg(strstr(infl_last_error(), _i == 0 ? "diverged" : "used up its iterations") != NULL, "%s",
                           infl_last_error());
         ck_assert_msg(strstr(infl_last_error(), "; not a minimum? train or polish further, use INFL_GAUSS_NEWTON, or "
-                             "damp: a damping of ") != NULL, "%s", infl_last_error());
+                                                "damp: a damping of ") != NULL,
+                      "%s", infl_last_error());
         assert_ok(infl_curvature_create(&damped, s.objective, INFL_HESSIAN, suggested_damping()));
         assert_ok(create_and_solve(damped, &options, b, x, NULL));
         infl_curvature_destroy(damped);

@@ -648,10 +648,18 @@ static int study_network(study *s) {
 
 static int study_create(study *s, size_t steps) {
     uint64_t seed = 11;
-    *s = (study){.loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY), .objective_options = INFL_OBJECTIVE_OPTIONS_INIT,
-                 .milestones = {steps / 2, steps - 1}, .test_rows = {2, 3, 9, 16, 22}, .adam = INFL_TRAIN_OPTIONS_INIT,
-                 .polish = INFL_POLISH_OPTIONS_INIT, .options = INFL_RETRAIN_OPTIONS_INIT, .activation = INFL_TANH,
-                 .norm = INFL_BATCH_NORM_INIT, .want_parameters = 1, .want_drift = 1, .want_losses = 1};
+    *s = (study){.loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY),
+                 .objective_options = INFL_OBJECTIVE_OPTIONS_INIT,
+                 .milestones = {steps / 2, steps - 1},
+                 .test_rows = {2, 3, 9, 16, 22},
+                 .adam = INFL_TRAIN_OPTIONS_INIT,
+                 .polish = INFL_POLISH_OPTIONS_INIT,
+                 .options = INFL_RETRAIN_OPTIONS_INIT,
+                 .activation = INFL_TANH,
+                 .norm = INFL_BATCH_NORM_INIT,
+                 .want_parameters = 1,
+                 .want_drift = 1,
+                 .want_losses = 1};
     for (size_t i = 0; i < N; i++) {
         s->labels[i] = (int32_t)(i % C);
         for (size_t j = 0; j < D; j++)
@@ -725,41 +733,111 @@ static const char *alter(study *s, int respect) {
     infl_curvature_kind kind = INFL_GAUSS_NEWTON;
     double damping = 0.1;
     switch (respect) {
-    case 0: s->x[70] *= 1.0 + 1e-15; ck_assert(study_objectives(s)); return "a feature";
-    case 1: s->labels[5] = 0; ck_assert(study_objectives(s)); return "a label";
-    case 2: s->objective_options.decay = 0.02; ck_assert(study_objectives(s)); return "decay";
+    case 0:
+        s->x[70] *= 1.0 + 1e-15;
+        ck_assert(study_objectives(s));
+        return "a feature";
+    case 1:
+        s->labels[5] = 0;
+        ck_assert(study_objectives(s));
+        return "a label";
+    case 2:
+        s->objective_options.decay = 0.02;
+        ck_assert(study_objectives(s));
+        return "decay";
     case 3:
         s->objective_options.decay_scope = INFL_DECAY_WEIGHTS;
         ck_assert(study_objectives(s));
         return "decay's scope";
-    case 4: s->start[7] += 1e-15; assert_ok(infl_model_set_parameters(s->model, s->start)); return "theta";
-    case 5: s->state[1] += 1e-15; assert_ok(infl_model_set_state(s->model, s->state)); return "the state";
-    case 6: s->start[P - 1] += 1e-15; s->options.start = s->start; return "start";
-    case 7: s->state[2 * UNITS - 1] *= 1.0 + 1e-15; s->options.start_state = s->state; return "start_state";
-    case 8: s->adam.optimiser = INFL_SGD; return "optimiser";
-    case 9: s->adam.steps++; return "steps";
-    case 10: s->adam.batch = 12; return "batch";
-    case 11: s->adam.learning_rate *= 1.0 + 1e-15; return "learning_rate";
-    case 12: s->adam.momentum = 0.5; return "momentum";
-    case 13: s->adam.nesterov = 1; return "nesterov";
-    case 14: s->adam.beta1 = 0.8; return "beta1";
-    case 15: s->adam.beta2 = 0.99; return "beta2";
-    case 16: s->adam.epsilon = 1e-7; return "epsilon";
-    case 17: s->milestones[0]++; return "a milestone";
-    case 18: s->adam.n_milestones--; return "the number of milestones";
-    case 19: s->adam.decay_factor = 0.2; return "decay_factor";
-    case 20: s->adam.gradient_tolerance = 1e-9; return "the training's gradient_tolerance";
-    case 21: s->adam.check_every = 7; return "check_every";
-    case 22: s->adam.seed++; return "seed";
-    case 23: s->options.train = NULL; return "no training";
-    case 24: s->polish.gradient_tolerance = 1e-9; return "the polishing's gradient_tolerance";
-    case 25: s->polish.max_iterations++; return "max_iterations";
-    case 26: s->polish.max_cg_iterations = 5; return "max_cg_iterations";
-    case 27: s->options.polish = NULL; return "no polishing";
-    case 28: s->options.subtract_control = 0; return "subtract_control";
-    case 29: s->test_rows[4] = 7; return "a test row";
-    case 30: s->test_rows[0] = 3; s->test_rows[1] = 2; return "the order of the test rows";
-    case 31: s->want_parameters = s->want_drift = 0; return "no theta";
+    case 4:
+        s->start[7] += 1e-15;
+        assert_ok(infl_model_set_parameters(s->model, s->start));
+        return "theta";
+    case 5:
+        s->state[1] += 1e-15;
+        assert_ok(infl_model_set_state(s->model, s->state));
+        return "the state";
+    case 6:
+        s->start[P - 1] += 1e-15;
+        s->options.start = s->start;
+        return "start";
+    case 7:
+        s->state[2 * UNITS - 1] *= 1.0 + 1e-15;
+        s->options.start_state = s->state;
+        return "start_state";
+    case 8:
+        s->adam.optimiser = INFL_SGD;
+        return "optimiser";
+    case 9:
+        s->adam.steps++;
+        return "steps";
+    case 10:
+        s->adam.batch = 12;
+        return "batch";
+    case 11:
+        s->adam.learning_rate *= 1.0 + 1e-15;
+        return "learning_rate";
+    case 12:
+        s->adam.momentum = 0.5;
+        return "momentum";
+    case 13:
+        s->adam.nesterov = 1;
+        return "nesterov";
+    case 14:
+        s->adam.beta1 = 0.8;
+        return "beta1";
+    case 15:
+        s->adam.beta2 = 0.99;
+        return "beta2";
+    case 16:
+        s->adam.epsilon = 1e-7;
+        return "epsilon";
+    case 17:
+        s->milestones[0]++;
+        return "a milestone";
+    case 18:
+        s->adam.n_milestones--;
+        return "the number of milestones";
+    case 19:
+        s->adam.decay_factor = 0.2;
+        return "decay_factor";
+    case 20:
+        s->adam.gradient_tolerance = 1e-9;
+        return "the training's gradient_tolerance";
+    case 21:
+        s->adam.check_every = 7;
+        return "check_every";
+    case 22:
+        s->adam.seed++;
+        return "seed";
+    case 23:
+        s->options.train = NULL;
+        return "no training";
+    case 24:
+        s->polish.gradient_tolerance = 1e-9;
+        return "the polishing's gradient_tolerance";
+    case 25:
+        s->polish.max_iterations++;
+        return "max_iterations";
+    case 26:
+        s->polish.max_cg_iterations = 5;
+        return "max_cg_iterations";
+    case 27:
+        s->options.polish = NULL;
+        return "no polishing";
+    case 28:
+        s->options.subtract_control = 0;
+        return "subtract_control";
+    case 29:
+        s->test_rows[4] = 7;
+        return "a test row";
+    case 30:
+        s->test_rows[0] = 3;
+        s->test_rows[1] = 2;
+        return "the order of the test rows";
+    case 31:
+        s->want_parameters = s->want_drift = 0;
+        return "no theta";
     case 32: { /* the test alone lacks a row behind those that are asked for */
         infl_objective *test = NULL;
         const size_t row = N - 1;
@@ -768,15 +846,26 @@ static const char *alter(study *s, int respect) {
         s->test = test;
         return "test";
     }
-    case 33: case 34: case 35: break; /* a preconditioner */
-    case 36: s->want_parameters = 0; return "no theta but the control run's";
-    case 37: s->want_losses = 0; return "no losses but the control run's";
-    case 38: s->activation = INFL_GELU; ck_assert(study_network(s)); return "the graph";
+    case 33:
+    case 34:
+    case 35:
+        break; /* a preconditioner */
+    case 36:
+        s->want_parameters = 0;
+        return "no theta but the control run's";
+    case 37:
+        s->want_losses = 0;
+        return "no losses but the control run's";
+    case 38:
+        s->activation = INFL_GELU;
+        ck_assert(study_network(s));
+        return "the graph";
     case 39: /* acts in training only */
         s->norm.momentum *= 0.5;
         ck_assert(study_network(s));
         return "a layer's option";
-    default: return NULL;
+    default:
+        return NULL;
     }
     if (respect == 34)
         damping = 0.2;

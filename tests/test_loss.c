@@ -12,9 +12,11 @@ static const struct {
     size_t n_outputs;
     double temperature;
 } cases[] = {
-    {INFL_SOFTMAX_CROSS_ENTROPY, 2, 1.0}, {INFL_SOFTMAX_CROSS_ENTROPY, 3, 1.0}, {INFL_SOFTMAX_CROSS_ENTROPY, 10, 1.0},
-    {INFL_LOGISTIC, 1, 1.0},              {INFL_SQUARED_ERROR, 1, 1.0},         {INFL_SQUARED_ERROR, 4, 1.0},
-    {INFL_SMOOTHED_HINGE, 1, 1.0},        {INFL_SMOOTHED_HINGE, 1, 0.1},        {INFL_SMOOTHED_HINGE, 1, 0.001},
+    {INFL_SOFTMAX_CROSS_ENTROPY, 2, 1.0},  {INFL_SOFTMAX_CROSS_ENTROPY, 3, 1.0},
+    {INFL_SOFTMAX_CROSS_ENTROPY, 10, 1.0}, {INFL_LOGISTIC, 1, 1.0},
+    {INFL_SQUARED_ERROR, 1, 1.0},          {INFL_SQUARED_ERROR, 4, 1.0},
+    {INFL_SMOOTHED_HINGE, 1, 1.0},         {INFL_SMOOTHED_HINGE, 1, 0.1},
+    {INFL_SMOOTHED_HINGE, 1, 0.001},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 

@@ -13,8 +13,21 @@ enum { N_KINDS = INFL_FISHER + 1, K = 16 };
 
 /* What an objective can be asked for, each into one array. */
 typedef enum quantity {
-    EVALUATION, LOSSES, ROW_GRADIENTS, STREAMED, ROW_NORMS, ROW_PRODUCTS, WEIGHTED, PRODUCTS_IN_TURN, PRODUCT_HESSIAN,
-    PRODUCT_GAUSS_NEWTON, PRODUCT_FISHER, DENSE_HESSIAN, DENSE_GAUSS_NEWTON, DENSE_FISHER, N_QUANTITIES
+    EVALUATION,
+    LOSSES,
+    ROW_GRADIENTS,
+    STREAMED,
+    ROW_NORMS,
+    ROW_PRODUCTS,
+    WEIGHTED,
+    PRODUCTS_IN_TURN,
+    PRODUCT_HESSIAN,
+    PRODUCT_GAUSS_NEWTON,
+    PRODUCT_FISHER,
+    DENSE_HESSIAN,
+    DENSE_GAUSS_NEWTON,
+    DENSE_FISHER,
+    N_QUANTITIES
 } quantity;
 
 static size_t quantity_size(quantity which, size_t n, size_t p) {
@@ -94,9 +107,20 @@ static infl_status ask(infl_objective *objective, quantity which, const double *
 
 /* The ask failed with that status, and its sentence begins with the name of the function that was asked. */
 static void assert_refused(infl_status status, infl_status expected, quantity which) {
-    static const char *const names[] = {"evaluate", "losses", "row_gradients", "stream_row_gradients", "row_norms",
-                                        "row_products", "weighted_gradients", "product", "product", "product",
-                                        "product", "dense", "dense", "dense"};
+    static const char *const names[] = {"evaluate",
+                                        "losses",
+                                        "row_gradients",
+                                        "stream_row_gradients",
+                                        "row_norms",
+                                        "row_products",
+                                        "weighted_gradients",
+                                        "product",
+                                        "product",
+                                        "product",
+                                        "product",
+                                        "dense",
+                                        "dense",
+                                        "dense"};
     char name[64];
     snprintf(name, sizeof name, "infl_objective_%s:", names[which]);
     ck_assert_msg(status == expected, "%s %s, not %s", name, infl_status_name(status), infl_status_name(expected));
@@ -605,16 +629,19 @@ START_TEST(test_misfits) {
         const infl_dataset *dataset;
         int fits;
     } cases[] = {
-        {triple, &softmax, class3, 1},  {single, &logistic, class2, 1}, {single, &hinge, class2, 1},
-        {triple, &squared, real3, 1},   {single, &squared, real1, 1},
-        {triple, &softmax, wide, 0},    /* features and inputs        */
-        {triple, &softmax, class4, 0},  /* labels beyond the outputs  */
-        {single, &softmax, class2, 0},  {triple, &softmax, real3, 0},   {single, &logistic, class3, 0},
-        {triple, &logistic, class2, 0}, {single, &logistic, real1, 0},  {single, &hinge, class3, 0},
-        {triple, &hinge, class2, 0},    {single, &hinge, real1, 0},     {triple, &squared, real1, 0},
-        {single, &squared, real3, 0},   {triple, &squared, class3, 0},  {triple, &unknown, class3, 0},
+        {triple, &softmax, class3, 1},  {single, &logistic, class2, 1},
+        {single, &hinge, class2, 1},    {triple, &squared, real3, 1},
+        {single, &squared, real1, 1},   {triple, &softmax, wide, 0}, /* features and inputs        */
+        {triple, &softmax, class4, 0},                               /* labels beyond the outputs  */
+        {single, &softmax, class2, 0},  {triple, &softmax, real3, 0},
+        {single, &logistic, class3, 0}, {triple, &logistic, class2, 0},
+        {single, &logistic, real1, 0},  {single, &hinge, class3, 0},
+        {triple, &hinge, class2, 0},    {single, &hinge, real1, 0},
+        {triple, &squared, real1, 0},   {single, &squared, real3, 0},
+        {triple, &squared, class3, 0},  {triple, &unknown, class3, 0},
         {single, &cold, class2, 0},     {single, &nan_temperature, class2, 0},
-        {NULL, &softmax, class3, 0},    {triple, NULL, class3, 0},      {triple, &softmax, NULL, 0},
+        {NULL, &softmax, class3, 0},    {triple, NULL, class3, 0},
+        {triple, &softmax, NULL, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         infl_objective *objective = NULL;
@@ -834,7 +861,8 @@ START_TEST(test_rows_in_blocks) {
         /* p squares, each rounded once more than here */
         ck_assert_double_eq_tol(norms[i], sqrt(square), (double)p * DBL_EPSILON * sqrt(square));
     }
-    assert_fails(INFL_E_CANCELLED, infl_objective_stream_row_gradients(q->objective, rows, n, 4, stop_at_second, &calls));
+    assert_fails(INFL_E_CANCELLED,
+                 infl_objective_stream_row_gradients(q->objective, rows, n, 4, stop_at_second, &calls));
     ck_assert_int_eq(calls, 2);
     assert_fails(INFL_E_ARGUMENT, infl_objective_stream_row_gradients(q->objective, rows, n, 4, NULL, NULL));
     assert_fails(INFL_E_ARGUMENT, infl_objective_row_norms(q->objective, rows, n, NULL));
@@ -864,8 +892,8 @@ START_TEST(test_large_tangents) {
         infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
         infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
         options.threads = 2;
-        assert_ok(infl_model_create_mlp(&model, (infl_precision)precision, INPUTS, units, 3, INFL_TANH, INFL_INIT_GLOROT,
-                                        1));
+        assert_ok(
+            infl_model_create_mlp(&model, (infl_precision)precision, INPUTS, units, 3, INFL_TANH, INFL_INIT_GLOROT, 1));
         p = infl_model_parameters(model);
         ck_assert_uint_gt(p, 4u << 20);
         assert_ok(infl_objective_create(&objective, model, &loss, dataset, &options));
@@ -928,8 +956,8 @@ START_TEST(test_budget_over_calls) {
     double *vectors = problem_normals(q, K * p, 1), *out = problem_room(q, (K * p > n * K ? K * p : n * K));
     for (size_t i = 0; i < n; i++)
         rows[i] = i;
-    infl_chunks chunks = {.model = q->model, .dataset = q->dataset, .loss = q->loss, .threads = 3,
-                          .keep_budget = (size_t)1 << 30};
+    infl_chunks chunks = {
+        .model = q->model, .dataset = q->dataset, .loss = q->loss, .threads = 3, .keep_budget = (size_t)1 << 30};
     infl_chunk_job one = {.work = INFL_WORK_HESSIAN, .rows = rows, .n = n, .input = vectors, .k = 1, .output = out};
     infl_chunk_job many = one, products = one;
     many.k = K;
@@ -940,8 +968,9 @@ START_TEST(test_budget_over_calls) {
     size_t kept = 0;
     for (size_t i = 0; i < sizeof jobs / sizeof jobs[0]; i++) {
         assert_ok(infl_chunks_run(&chunks, jobs[i]));
-        ck_assert_msg(chunks.bytes + chunks.kept_bytes <= chunks.budget, "after job %zu %zu and %zu bytes are held of %zu",
-                      i, chunks.bytes, chunks.kept_bytes, chunks.budget);
+        ck_assert_msg(chunks.bytes + chunks.kept_bytes <= chunks.budget,
+                      "after job %zu %zu and %zu bytes are held of %zu", i, chunks.bytes, chunks.kept_bytes,
+                      chunks.budget);
         kept = chunks.kept_bytes > kept ? chunks.kept_bytes : kept;
     }
     ck_assert_uint_gt(kept, 0);

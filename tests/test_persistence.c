@@ -399,9 +399,11 @@ START_TEST(test_others) {
     ck_assert_uint_le(q->p, 512);
     assert_ok(infl_model_get_parameters(q->model, theta));
     static const size_t one = 3, turned[] = {1, 0, 2, 3, 4, 5};
-    static const char *const words[] = {"another model", "other data: 5 rows|other data: 6 rows", "other data",
-                                        "other data",    "other data",         "other data",
-                                        "another model", "another model",      "another model"};
+    static const char *const words[] = {"another model", "other data: 5 rows|other data: 6 rows",
+                                        "other data",    "other data",
+                                        "other data",    "other data",
+                                        "another model", "another model",
+                                        "another model"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         infl_objective *objective = NULL;
         infl_dataset *dataset = NULL;
@@ -440,7 +442,7 @@ START_TEST(test_others) {
         assert_fails(INFL_E_ARGUMENT, infl_curvature_load(&other, objective, matrix.path, 0.5));
         assert_says(i == 1 ? "other data: 6 rows; there are 5 here" : words[i]);
         ck_assert_msg((strstr(infl_last_error(), "model") != NULL) == (strcmp(words[i], "another model") == 0) &&
-                      (strstr(infl_last_error(), "data") != NULL) == (strcmp(words[i], "another model") != 0),
+                          (strstr(infl_last_error(), "data") != NULL) == (strcmp(words[i], "another model") != 0),
                       "%zu: %s", i, infl_last_error());
         ck_assert_ptr_null(other);
         infl_curvature *now = curvature_of(objective, INFL_GAUSS_NEWTON, 0.5);
@@ -722,7 +724,7 @@ START_TEST(test_forged) {
         small s;
         small_create(&s, content);
         double out[2], good[2] = {1, 2};
-        const double *arrays[][2] = {{lopsided, NULL}, {nan, NULL},  {diagonal, NULL},
+        const double *arrays[][2] = {{lopsided, NULL}, {nan, NULL},     {diagonal, NULL},
                                      {infinite, NULL}, {falling, unit}, {good, nan}};
         infl_saved saved;
         assert_ok(infl_curvature_describe(s.curvature, &saved));
@@ -742,8 +744,13 @@ START_TEST(test_metadata) {
     temporary_file file = empty_file();
     static const double unit[1] = {1};
     for (size_t i = 0; i < sizeof dampings / sizeof *dampings; i++) {
-        infl_saved saved = {.content = INFL_SAVED_CHOLESKY, .kind = INFL_FISHER, .damping = dampings[i], .n = 7, .p = 1,
-                            .identity = {{1, 2}, {3, 0xfedcba9876543210u}}}, found;
+        infl_saved saved = {.content = INFL_SAVED_CHOLESKY,
+                            .kind = INFL_FISHER,
+                            .damping = dampings[i],
+                            .n = 7,
+                            .p = 1,
+                            .identity = {{1, 2}, {3, 0xfedcba9876543210u}}},
+                   found;
         infl_safetensors *open;
         assert_ok(infl_saved_write(file.path, &saved, (const double *const[]){unit}));
         assert_ok(infl_saved_open(&open, &found, file.path));
@@ -782,8 +789,8 @@ START_TEST(test_arrays) {
         for (int i = 0; i < 2; i++)
             for (int j = 0; j < 2; j++)
                 for (int k = 0; k < 2; k++)
-                    back[2 * i + j] += content == 1 ? got[2 * i + k] * got[2 * j + k]
-                                                    : values[k] * got[2 * k + i] * got[2 * k + j];
+                    back[2 * i + j] +=
+                        content == 1 ? got[2 * i + k] * got[2 * j + k] : values[k] * got[2 * k + i] * got[2 * k + j];
         assert_close(back, dense, 4, 32 * DBL_EPSILON, "content %d", content); /* a few roundings of O(1) numbers */
         infl_safetensors_close(open);
         small_destroy(&s);

@@ -290,7 +290,7 @@ static infl_objective *iris_objective(infl_model **model, uint64_t seed, int thr
  */
 START_TEST(a_multiple_of_the_identity_changes_nothing) {
     double identity[IRIS_PARAMETERS * IRIS_PARAMETERS] = {0}, start[IRIS_PARAMETERS], plain[IRIS_PARAMETERS],
-        found[IRIS_PARAMETERS];
+                                      found[IRIS_PARAMETERS];
     for (size_t i = 0; i < IRIS_PARAMETERS; i++)
         identity[i * (IRIS_PARAMETERS + 1)] = 16.0;
     infl_curvature *curvature;

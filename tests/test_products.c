@@ -561,8 +561,8 @@ START_TEST(test_pools) {
     for (int shape = 0; shape < SHAPES_AT_ONCE; shape++) {
         layer layers[3] = {[1] = {.kind = shape % 2 == 0 ? AVERAGE : LARGEST, .channels = draw(&state, 1, 10)}};
         draw_window(&state, &layers[1]);
-        layer pooled = {.channels = layers[1].channels, .height = positions(&layers[1], 0),
-                        .width = positions(&layers[1], 1)};
+        layer pooled = {
+            .channels = layers[1].channels, .height = positions(&layers[1], 0), .width = positions(&layers[1], 1)};
         layers[0] = pointwise(&state, &layers[1]);
         layers[2] = pointwise(&state, &pooled);
         layers[2].channels = pooled.channels;

@@ -14,10 +14,10 @@ START_TEST(known_answers) {
     /* the other two words show in the normal numbers */
     static const struct {
         uint64_t seed, stream, index, first, second;
-    } cases[] = {{0, 0, 0, 0xe169c58d6627e8d5u, 0x9b00dbd8bc57ac4cu},
-                 {UINT64_MAX, UINT64_MAX, UINT64_MAX, 0x41c83b0e408f276du, 0x6d5451fda20bc7c6u},
-                 {0x299f31d0a4093822u, 0x0370734413198a2eu, 0x85a308d3243f6a88u, 0x94fdccebd16cfe09u,
-                  0x24126ea15001e420u}};
+    } cases[] = {
+        {0, 0, 0, 0xe169c58d6627e8d5u, 0x9b00dbd8bc57ac4cu},
+        {UINT64_MAX, UINT64_MAX, UINT64_MAX, 0x41c83b0e408f276du, 0x6d5451fda20bc7c6u},
+        {0x299f31d0a4093822u, 0x0370734413198a2eu, 0x85a308d3243f6a88u, 0x94fdccebd16cfe09u, 0x24126ea15001e420u}};
     for (size_t i = 0; i < 3; i++) {
         double a = ldexp((double)cases[i].first, -64), b = ldexp((double)cases[i].second, -64);
         double expected = sqrt(-2.0 * log(a)) * cos(2.0 * acos(-1.0) * b);

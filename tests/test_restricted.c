@@ -631,7 +631,8 @@ START_TEST(identities_differ) {
     for (size_t i = 0; i < 5; i++)
         for (size_t j = 0; j < i; j++)
             ck_assert_msg((memcmp(identities[i].model, identities[j].model, sizeof identities[i].model) == 0) ==
-                              (i == 4 && j == 1), "%zu and %zu", i, j);
+                              (i == 4 && j == 1),
+                          "%zu and %zu", i, j);
     for (size_t i = 0; i < 5; i++)
         infl_objective_destroy(objectives[i]);
     problem_destroy(q);

@@ -58,16 +58,14 @@ START_TEST(test_bytes) {
                                       {"whole", INFL_NUMBER_I64, 1, {1}, whole},
                                       {"small", INFL_NUMBER_U8, 1, {3}, small},
                                       {"none", INFL_NUMBER_F64, 2, {3, 0}, doubles}};
-    static const char header[] =
-        "{\"__metadata__\":{\"a\":\"b \\\"c\\\" \u00e9\"},"
-        "\"matrix\":{\"dtype\":\"F64\",\"shape\":[1,2],\"data_offsets\":[0,16]},"
-        "\"single\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[16,20]},"
-        "\"whole\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[20,28]},"
-        "\"small\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[28,31]},"
-        "\"none\":{\"dtype\":\"F64\",\"shape\":[3,0],\"data_offsets\":[31,31]}}";
-    static const unsigned char data[] = {0,    0,    0,    0,    0,    0,    0xF8, 0x3F, 0,    0, 0, 0,   0, 0, 0, 0xC0,
-                                         0,    0,    0,    0xBF, 0xFD, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
-                                         0,    1,    255};
+    static const char header[] = "{\"__metadata__\":{\"a\":\"b \\\"c\\\" \u00e9\"},"
+                                 "\"matrix\":{\"dtype\":\"F64\",\"shape\":[1,2],\"data_offsets\":[0,16]},"
+                                 "\"single\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[16,20]},"
+                                 "\"whole\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[20,28]},"
+                                 "\"small\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[28,31]},"
+                                 "\"none\":{\"dtype\":\"F64\",\"shape\":[3,0],\"data_offsets\":[31,31]}}";
+    static const unsigned char data[] = {0, 0, 0, 0,    0,    0,    0xF8, 0x3F, 0,    0,    0,    0,    0, 0, 0,  0xC0,
+                                         0, 0, 0, 0xBF, 0xFD, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 1, 255};
     size_t length = (strlen(header) + 7) / 8 * 8;
     unsigned char bytes[1024];
     temporary_file folder;
@@ -143,10 +141,11 @@ END_TEST
 
 /* Files of others: spaces, names in any language, an order of their own, types that cannot be read, fields of later. */
 START_TEST(test_others) {
-    temporary_file file = with_header(
-        "{ \"b\" : {\"shape\":[2],\"data_offsets\":[ 4, 8],\"dtype\":\"BF16\",\"later\":null},\n"
-        " \"\\u00e9\\ud83d\\ude00\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]} ,"
-        " \"c\":{\"dtype\":\"BOOL\",\"shape\":[],\"data_offsets\":[8,9]}}   ", 9);
+    temporary_file file =
+        with_header("{ \"b\" : {\"shape\":[2],\"data_offsets\":[ 4, 8],\"dtype\":\"BF16\",\"later\":null},\n"
+                    " \"\\u00e9\\ud83d\\ude00\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]} ,"
+                    " \"c\":{\"dtype\":\"BOOL\",\"shape\":[],\"data_offsets\":[8,9]}}   ",
+                    9);
     infl_safetensors *open;
     double out[2] = {3, 3};
     assert_ok(infl_safetensors_open(&open, file.path));
@@ -200,9 +199,11 @@ static const struct {
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "begins at byte 4"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "end at byte 4"},
     {"{\"a\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[0,8]},"
-     "\"b\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[0,8]}}", "begins at byte 0"},
+     "\"b\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[0,8]}}",
+     "begins at byte 0"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
-     "\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[5,8]}}", "begins at byte 5"},
+     "\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[5,8]}}",
+     "begins at byte 5"},
 };
 
 START_TEST(test_malformed) {
@@ -314,8 +315,8 @@ START_TEST(test_flipped) {
             bytes[at] ^= (unsigned char)mask;
             temporary_file file = write_file(bytes, n, 0);
             infl_status status = read_all(file.path);
-            ck_assert_msg(status == INFL_OK || status == INFL_E_FORMAT || status == INFL_E_UNSUPPORTED,
-                          "byte %zu: %s", at, infl_last_error());
+            ck_assert_msg(status == INFL_OK || status == INFL_E_FORMAT || status == INFL_E_UNSUPPORTED, "byte %zu: %s",
+                          at, infl_last_error());
             refused += status == INFL_E_FORMAT;
             tried++;
             ck_assert_int_eq(unlink(file.path), 0);

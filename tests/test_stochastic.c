@@ -155,8 +155,8 @@ START_TEST(test_refining) {
         double looks = (double)(reports[j].iterations / check);
         double products = (double)reports[j].iterations * (double)batches[_i] / ROWS + looks + 1;
         ck_assert_uint_eq(reports[j].iterations % check, 0);
-        ck_assert_msg(fabs(reports[j].products - products) < 1e-9 * products, "%g products, not %g", reports[j].products,
-                      products);
+        ck_assert_msg(fabs(reports[j].products - products) < 1e-9 * products, "%g products, not %g",
+                      reports[j].products, products);
     }
     options.max_iterations = reports[0].iterations;
     options.lissa_plain = 1;
@@ -216,9 +216,7 @@ static double batch_taken(infl_curvature *curvature, const double *b, size_t ask
 
 /* A sixteenth of the rows, all of few, and all where the matrix is formed. */
 START_TEST(test_automatic_batch) {
-    static const struct {
-        size_t n, batch;
-    } cases[] = {{1600, 100}, {1024, 64}, {1023, 1023}, {40, 40}};
+    static const struct { size_t n, batch; } cases[] = {{1600, 100}, {1024, 64}, {1023, 1023}, {40, 40}};
     regression s = regression_create(cases[_i].n, INFL_F64, 1);
     infl_curvature *curvature;
     assert_ok(infl_curvature_create(&curvature, s.objective, INFL_HESSIAN, 0.01));
@@ -381,8 +379,10 @@ START_TEST(test_cg_batch_indefinite) {
     const char *at = strstr(infl_last_error(), "a damping of ");
     double damping;
     ck_assert_msg(strstr(infl_last_error(), "cg_batch of 64 rows, raise that or") != NULL && at != NULL &&
-                      sscanf(at, "a damping of %lf", &damping) == 1, "%s", infl_last_error());
-    options.accept_unconverged = 1; /* with that damping the batch is definite; how well it stands for all is another matter */
+                      sscanf(at, "a damping of %lf", &damping) == 1,
+                  "%s", infl_last_error());
+    options.accept_unconverged =
+        1; /* with that damping the batch is definite; how well it stands for all is another matter */
     assert_ok(infl_curvature_set_damping(curvature, damping));
     assert_ok(create_and_solve(curvature, &options, b, 1, x, NULL));
     infl_curvature_destroy(curvature);
@@ -439,7 +439,8 @@ START_TEST(test_damping) {
     assert_ok(infl_curvature_from_matrix(&curvature, a.matrix, N, INFL_DAMPING_AUTO));
     found = infl_curvature_damping(curvature);
     /* Lanczos stops at errors of a thousandth of the magnitude, which are added on the safe side */
-    ck_assert_msg(found >= expected * (1 - 1e-12) && found <= expected + 2.1e-3 * magnitude, "%g for %g", found, expected);
+    ck_assert_msg(found >= expected * (1 - 1e-12) && found <= expected + 2.1e-3 * magnitude, "%g for %g", found,
+                  expected);
     ck_assert(lowest[_i] < 0.5 || found == 0);
     infl_inverse *inverse;
     assert_ok(infl_inverse_create(&inverse, curvature, NULL));
@@ -458,7 +459,8 @@ START_TEST(test_damping) {
 
     /* a failure leaves the damping there was, and at the creation nothing */
     counted_product counted = {.matrix = a.matrix, .p = N, .fail_at = 3};
-    assert_fails(INFL_E_CALLBACK, infl_curvature_from_product(&curvature, counted_multiply, &counted, N, INFL_DAMPING_AUTO));
+    assert_fails(INFL_E_CALLBACK,
+                 infl_curvature_from_product(&curvature, counted_multiply, &counted, N, INFL_DAMPING_AUTO));
     assert_ok(infl_curvature_from_product(&curvature, counted_multiply, &counted, N, 0.5));
     counted.fail_at = counted.n_calls + 4;
     assert_fails(INFL_E_CALLBACK, infl_curvature_set_damping(curvature, INFL_DAMPING_AUTO));
@@ -512,7 +514,8 @@ START_TEST(test_choose) {
         of_firsts += ((double)firsts[i] - first) * ((double)firsts[i] - first) / first;
     }
     /* χ² of 49 degrees: 49 ± 10; five deviations */
-    ck_assert_msg(of_hits < 99 && of_hits > 15 && of_firsts < 99 && of_firsts > 15, "chi² %g and %g", of_hits, of_firsts);
+    ck_assert_msg(of_hits < 99 && of_hits > 15 && of_firsts < 99 && of_firsts > 15, "chi² %g and %g", of_hits,
+                  of_firsts);
 }
 END_TEST
 
@@ -609,7 +612,8 @@ START_TEST(test_exact) {
     assert_ok(infl_objective_create(&objective, model, &loss, data, &options));
     assert_ok(infl_train(objective, &training, NULL));
     size_t p = infl_objective_parameters(objective);
-    double *b = calloc(TESTS * p, sizeof *b), *x = calloc(TESTS * p, sizeof *x), *truth = calloc(TESTS * p, sizeof *truth);
+    double *b = calloc(TESTS * p, sizeof *b), *x = calloc(TESTS * p, sizeof *x),
+           *truth = calloc(TESTS * p, sizeof *truth);
     double *scores = calloc(TESTS * N, sizeof *scores), *exact = calloc(TESTS * N, sizeof *exact);
     static const size_t rows[TESTS] = {2};
     assert_ok(infl_objective_row_gradients(objective, rows, TESTS, b));

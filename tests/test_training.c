@@ -476,13 +476,27 @@ static int shape_losses(void *context, const double *t, const size_t *rows, size
     (void)rows;
     for (size_t i = 0; i < n; i++) {
         switch (*(shape *)context) {
-        case DOUBLE_WELL: losses[i] = 0.25 * bump(t[0]) * bump(t[0]) + 0.5 * (t[1] - 2) * (t[1] - 2); break;
-        case SLOPE: losses[i] = 3 * t[0] - t[1]; break;
-        case HIGH: losses[i] = 1e8 + 0.25 * pow(t[0], 4) + 0.5 * t[0] * t[0] + 50 * (t[1] - 2) * (t[1] - 2); break;
-        case VALLEY: losses[i] = 100 * (t[1] - t[0] * t[0]) * (t[1] - t[0] * t[0]) + (1 - t[0]) * (1 - t[0]); break;
-        case BOWL: losses[i] = 0.5 * t[0] * t[0] + t[1] * t[1]; break;
-        case NOISY: losses[i] = 1.0 + 0.5 * t[0] * t[0] + t[1] * t[1]; break;
-        case CLIFF: losses[i] = exp(t[0]) - t[0] + 0.5 * (t[1] - 2000) * (t[1] - 2000); break;
+        case DOUBLE_WELL:
+            losses[i] = 0.25 * bump(t[0]) * bump(t[0]) + 0.5 * (t[1] - 2) * (t[1] - 2);
+            break;
+        case SLOPE:
+            losses[i] = 3 * t[0] - t[1];
+            break;
+        case HIGH:
+            losses[i] = 1e8 + 0.25 * pow(t[0], 4) + 0.5 * t[0] * t[0] + 50 * (t[1] - 2) * (t[1] - 2);
+            break;
+        case VALLEY:
+            losses[i] = 100 * (t[1] - t[0] * t[0]) * (t[1] - t[0] * t[0]) + (1 - t[0]) * (1 - t[0]);
+            break;
+        case BOWL:
+            losses[i] = 0.5 * t[0] * t[0] + t[1] * t[1];
+            break;
+        case NOISY:
+            losses[i] = 1.0 + 0.5 * t[0] * t[0] + t[1] * t[1];
+            break;
+        case CLIFF:
+            losses[i] = exp(t[0]) - t[0] + 0.5 * (t[1] - 2000) * (t[1] - 2000);
+            break;
         }
     }
     return 0;
@@ -493,15 +507,25 @@ static int shape_gradients(void *context, const double *t, const size_t *rows, s
     for (size_t i = 0; i < n; i++) {
         double *g = out + 2 * i;
         switch (*(shape *)context) {
-        case DOUBLE_WELL: g[0] = t[0] * bump(t[0]), g[1] = t[1] - 2; break;
-        case SLOPE: g[0] = 3, g[1] = -1; break;
-        case HIGH: g[0] = t[0] * t[0] * t[0] + t[0], g[1] = 100 * (t[1] - 2); break;
-        case BOWL: g[0] = t[0], g[1] = 2 * t[1]; break;
+        case DOUBLE_WELL:
+            g[0] = t[0] * bump(t[0]), g[1] = t[1] - 2;
+            break;
+        case SLOPE:
+            g[0] = 3, g[1] = -1;
+            break;
+        case HIGH:
+            g[0] = t[0] * t[0] * t[0] + t[0], g[1] = 100 * (t[1] - 2);
+            break;
+        case BOWL:
+            g[0] = t[0], g[1] = 2 * t[1];
+            break;
         case NOISY:
             g[0] = t[0] + noise(t[0]), g[1] = 2 * t[1] + noise(t[1]);
             least_norm = fmin(least_norm, hypot(g[0], g[1]));
             break;
-        case CLIFF: g[0] = exp(t[0]) - 1, g[1] = t[1] - 2000; break;
+        case CLIFF:
+            g[0] = exp(t[0]) - 1, g[1] = t[1] - 2000;
+            break;
         case VALLEY:
             g[0] = -400 * t[0] * (t[1] - t[0] * t[0]) - 2 * (1 - t[0]);
             g[1] = 200 * (t[1] - t[0] * t[0]);
@@ -517,13 +541,24 @@ static int shape_products(void *context, const double *t, const size_t *rows, si
     for (size_t j = 0; j < k; j++, v += 2, out += 2) {
         double a = 0, b = 0, c = 0;
         switch (*(shape *)context) {
-        case DOUBLE_WELL: a = 3 * t[0] * t[0] - 1, c = 1; break;
-        case SLOPE: break;
-        case HIGH: a = 3 * t[0] * t[0] + 1, c = 100; break;
+        case DOUBLE_WELL:
+            a = 3 * t[0] * t[0] - 1, c = 1;
+            break;
+        case SLOPE:
+            break;
+        case HIGH:
+            a = 3 * t[0] * t[0] + 1, c = 100;
+            break;
         case NOISY:
-        case BOWL: a = 1, c = 2; break;
-        case CLIFF: a = exp(t[0]), c = 1; break;
-        case VALLEY: a = 1200 * t[0] * t[0] - 400 * t[1] + 2, b = -400 * t[0], c = 200; break;
+        case BOWL:
+            a = 1, c = 2;
+            break;
+        case CLIFF:
+            a = exp(t[0]), c = 1;
+            break;
+        case VALLEY:
+            a = 1200 * t[0] * t[0] - 400 * t[1] + 2, b = -400 * t[0], c = 200;
+            break;
         }
         out[0] = (double)n * (a * v[0] + b * v[1]);
         out[1] = (double)n * (b * v[0] + c * v[1]);

@@ -29,8 +29,8 @@ START_TEST(test_counts) {
         [INFL_ZOO_VGG13] = {9416010 - 2 * 2944, 2 * (64 + 128 + 256 + 512 + 512)}, /* published with normalisation */
         [INFL_ZOO_VGG14] = {9416010 - 2 * 2944 + 512 * 512 * 9 + 512, 2 * (64 + 128 + 256 + 512 + 512) + 512},
         [INFL_ZOO_RESNET18] = {11173962, 64 + 4 * 64 + 5 * (128 + 256 + 512)},
-        [INFL_ZOO_RESNET50] = {23520842, 64 + 6 * 64 + 4 * 256 + 8 * 128 + 5 * 512 + 12 * 256 + 7 * 1024 + 6 * 512 +
-                                             4 * 2048},
+        [INFL_ZOO_RESNET50] = {23520842,
+                               64 + 6 * 64 + 4 * 256 + 8 * 128 + 5 * 512 + 12 * 256 + 7 * 1024 + 6 * 512 + 4 * 2048},
     };
     infl_zoo_options options = INFL_ZOO_OPTIONS_INIT;
     infl_zoo_network network = (infl_zoo_network)_i;
@@ -195,10 +195,10 @@ END_TEST
 
 /* Every wrong option: refused by the model and by the builder, which stays refused. */
 START_TEST(test_refused) {
-    static const char *const parts[] = {
-        "network 6",         "network -1",         "size 0",              "n_classes is 0",      "batch_norm is 2",
-        "batch_norm is -2",  "width_factor is 0",  "width_factor is -1",  "width_factor is nan", "width_factor is inf",
-        "width_factor is 2e+06"};
+    static const char *const parts[] = {"network 6",           "network -1",           "size 0",
+                                        "n_classes is 0",      "batch_norm is 2",      "batch_norm is -2",
+                                        "width_factor is 0",   "width_factor is -1",   "width_factor is nan",
+                                        "width_factor is inf", "width_factor is 2e+06"};
     static const double factors[] = {0.0, -1.0, NAN, INFINITY, 2e6};
     infl_model *model = NULL;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

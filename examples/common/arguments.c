@@ -30,8 +30,7 @@ static int parse_size(const char *text, const char *end, const argument *option,
         return -1;
     errno = 0;
     unsigned long long number = strtoull(text, &stop, 10);
-    if (errno != 0 || stop != end || (double)number < option->low || (double)number > option->high ||
-        number > SIZE_MAX)
+    if (errno != 0 || stop != end || (double)number < option->low || (double)number > option->high || number > SIZE_MAX)
         return -1;
     *value = (size_t)number;
     return 0;
@@ -301,10 +300,11 @@ void arguments_print_help(FILE *file, const argument *table, size_t n) {
         if (option->kind == ARGUMENT_CHOICE) {
             fprintf(file, " %s", option->choices);
         } else if (takes_value(option)) {
-            fprintf(file, " %s", option->kind == ARGUMENT_TEXT   ? "TEXT"
-                                 : option->kind == ARGUMENT_REAL ? "X"
-                                 : option->kind == ARGUMENT_SIZE ? "N"
-                                                                 : "LIST");
+            fprintf(file, " %s",
+                    option->kind == ARGUMENT_TEXT   ? "TEXT"
+                    : option->kind == ARGUMENT_REAL ? "X"
+                    : option->kind == ARGUMENT_SIZE ? "N"
+                                                    : "LIST");
         }
         fprintf(file, "\n        %s", option->help);
         if (option->kind != ARGUMENT_FLAG) {

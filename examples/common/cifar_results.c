@@ -25,7 +25,8 @@ typedef struct correlation {
     double pearson, spearman;
 } correlation;
 
-#define NONE {NAN, NAN}
+static const char point_letters[] = "AB";
+
 /* Table 1: A and B with decay, A without. */
 static const correlation published[N_DATA][N_NETWORKS][3] = {
     [DATA_MNIST] = {{{0.95, 0.87}, {0.92, 0.82}, {0.41, 0.35}},
@@ -34,7 +35,7 @@ static const correlation published[N_DATA][N_NETWORKS][3] = {
                     {{0.32, 0.26}, {0.28, 0.22}, {0.21, 0.11}},
                     {{0.49, 0.26}, {0.39, 0.35}, {0.14, 0.11}},
                     {{0.24, 0.22}, {0.29, 0.19}, {0.08, 0.13}}},
-    [DATA_CIFAR10] = {{NONE, NONE, NONE},
+    [DATA_CIFAR10] = {{{NAN, NAN}, {NAN, NAN}, {NAN, NAN}},
                       {{0.81, 0.69}, {0.45, 0.46}, {0.19, 0.09}},
                       {{0.67, 0.63}, {0.66, 0.63}, {0.79, 0.73}},
                       {{0.61, 0.59}, {0.49, 0.41}, {0.75, 0.64}},
@@ -43,7 +44,7 @@ static const correlation published[N_DATA][N_NETWORKS][3] = {
 };
 
 static correlation paper_of(size_t data, size_t which, double decay, size_t at) {
-    const correlation none = NONE;
+    const correlation none = {NAN, NAN};
     if (decay == 1e-3)
         return published[data][which][at];
     return decay == 0.0 && at == POINT_A ? published[data][which][2] : none;
@@ -85,15 +86,13 @@ int cifar_network_create(network *w, const settings *s, unsigned long long finge
         w->numbers[i] = NAN;
     }
     lay_out(w, s);
-    int length = snprintf(w->folder, sizeof w->folder, "%s/networks/%016llx/%s-%s-decay-%.15g-seed-%zu", s->out,
-                          fingerprint, cifar_data_names[data], infl_zoo_network_name((infl_zoo_network)which), decay,
-                          seed);
+    int length =
+        snprintf(w->folder, sizeof w->folder, "%s/networks/%016llx/%s-%s-decay-%.15g-seed-%zu", s->out, fingerprint,
+                 cifar_data_names[data], infl_zoo_network_name((infl_zoo_network)which), decay, seed);
     return length < (int)sizeof w->folder ? 0 : -1;
 }
 
-static const char *network_name(const network *w) {
-    return infl_zoo_network_name((infl_zoo_network)w->network);
-}
+static const char *network_name(const network *w) { return infl_zoo_network_name((infl_zoo_network)w->network); }
 
 /* ---- correlations ----------------------------------------------------------------------------------------------- */
 
@@ -104,9 +103,7 @@ typedef struct agreement {
     double mean;  /* of the truth */
 } agreement;
 
-static double mean_of(const double *values, size_t n) {
-    return statistics_of(values, n).mean;
-}
+static double mean_of(const double *values, size_t n) { return statistics_of(values, n).mean; }
 
 /* The measured changes of a point: of the first retraining seed or the mean of all, with the control's or less it. */
 static void measured(const settings *s, const point *at, int all_seeds, int with_control, double *values) {
@@ -166,10 +163,11 @@ static int write_table(const settings *s, const network *all, size_t n) {
     output out;
     if (output_open(&out, s->out, "table1.csv") != 0)
         return -1;
-    fprintf(out.file, "dataset,architecture,decay,point,seed,pearson,spearman,pearson_control,spearman_control,"
-                      "paper_pearson,paper_spearman,low,high,pearson_hessian,pearson_gauss_newton,"
-                      "spearman_gauss_newton,pearson_seeds,spearman_seeds,low_seeds,high_seeds,slope,slope_control,"
-                      "slope_seeds,control,mean_predicted,mean_measured,rows,retrain_seeds,test_row,test_loss,status\n");
+    fprintf(out.file,
+            "dataset,architecture,decay,point,seed,pearson,spearman,pearson_control,spearman_control,"
+            "paper_pearson,paper_spearman,low,high,pearson_hessian,pearson_gauss_newton,"
+            "spearman_gauss_newton,pearson_seeds,spearman_seeds,low_seeds,high_seeds,slope,slope_control,"
+            "slope_seeds,control,mean_predicted,mean_measured,rows,retrain_seeds,test_row,test_loss,status\n");
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
         for (size_t i = 0; w->finished && i < N_POINTS; i++) {
@@ -179,14 +177,29 @@ static int write_table(const settings *s, const network *all, size_t n) {
             agreement mean = agreement_of(s, w, i, s->curvature, 1, 0);
             agreement hessian = agreement_of(s, w, i, INFL_HESSIAN, 0, 0);
             agreement gauss_newton = agreement_of(s, w, i, INFL_GAUSS_NEWTON, 0, 0);
-            const double numbers[] = {
-                raw.pearson, raw.spearman, less.pearson, less.spearman, paper.pearson, paper.spearman, less.low,
-                less.high, hessian.pearson, gauss_newton.pearson, gauss_newton.spearman, mean.pearson, mean.spearman,
-                mean.low, mean.high, raw.slope, less.slope, mean.slope, at->about[ABOUT_CONTROL],
-                mean_of(at->column[COLUMN_HESSIAN + s->curvature], s->top), less.mean,
-            };
-            fprintf(out.file, "%s,%s,%.10g,%c,%zu", cifar_data_names[w->data], network_name(w), w->decay, "AB"[i],
-                    w->seed);
+            const double numbers[] = {raw.pearson,
+                                      raw.spearman,
+                                      less.pearson,
+                                      less.spearman,
+                                      paper.pearson,
+                                      paper.spearman,
+                                      less.low,
+                                      less.high,
+                                      hessian.pearson,
+                                      gauss_newton.pearson,
+                                      gauss_newton.spearman,
+                                      mean.pearson,
+                                      mean.spearman,
+                                      mean.low,
+                                      mean.high,
+                                      raw.slope,
+                                      less.slope,
+                                      mean.slope,
+                                      at->about[ABOUT_CONTROL],
+                                      mean_of(at->column[COLUMN_HESSIAN + s->curvature], s->top),
+                                      less.mean};
+            fprintf(out.file, "%s,%s,%.10g,%c,%zu", cifar_data_names[w->data], network_name(w), w->decay,
+                    point_letters[i], w->seed);
             for (size_t j = 0; j < sizeof numbers / sizeof numbers[0]; j++) {
                 put(out.file, numbers[j]);
             }
@@ -239,7 +252,7 @@ static int has_cell(const network *w, size_t i) {
 /* A cell's scatter data. */
 static void name_cell(const network *w, size_t i, char *name, size_t size) {
     snprintf(name, size, "%s-%s-decay-%.15g-%c-seed-%zu.csv", cifar_data_names[w->data], network_name(w), w->decay,
-             "AB"[i], w->seed);
+             point_letters[i], w->seed);
 }
 
 static int write_cells(const settings *s, const network *all, size_t n) {
@@ -296,7 +309,7 @@ static correlation mean_cell(const settings *s, const network *all, size_t n, co
         sum.spearman += mean.spearman;
         found += 1.0;
     }
-    const correlation none = NONE;
+    const correlation none = {NAN, NAN};
     return found > 0.0 ? (correlation){sum.pearson / found, sum.spearman / found} : none;
 }
 
@@ -339,7 +352,7 @@ static void write_markdown(FILE *file, const settings *s, const network *all, si
             continue;
         fprintf(file, "%s, here / paper:\n\n| architecture |", titles[data]);
         for (size_t j = 0; j < columns; j++) {
-            fprintf(file, " %c, decay %g: P | S |", "AB"[j % N_POINTS], s->decays.values[j / N_POINTS]);
+            fprintf(file, " %c, decay %g: P | S |", point_letters[j % N_POINTS], s->decays.values[j / N_POINTS]);
         }
         fprintf(file, "\n| --- |");
         for (size_t j = 0; j < columns; j++) {
@@ -360,9 +373,10 @@ static void write_markdown(FILE *file, const settings *s, const network *all, si
         }
         fprintf(file, "\n\n");
     }
-    fprintf(file, "A: test image of highest loss; B: of median loss. P: Pearson's, S: Spearman's correlation of\n"
-                  "predicted with measured changes of the test loss, %zu rows removed one at a time; a mean over the\n"
-                  "seeds (%zu), the measured changes over the seeds of retraining (%zu).\n",
+    fprintf(file,
+            "A: test image of highest loss; B: of median loss. P: Pearson's, S: Spearman's correlation of\n"
+            "predicted with measured changes of the test loss, %zu rows removed one at a time; a mean over the\n"
+            "seeds (%zu), the measured changes over the seeds of retraining (%zu).\n",
             s->top, s->seeds, s->retrain_seeds);
 }
 
@@ -380,12 +394,16 @@ static void write_panels(FILE *file, const settings *s, const network *all, size
                 if (!has_cell(w, d % N_POINTS) || w->data != data || w->network != which || w->decay != decay)
                     continue;
                 if (!begun)
-                    fprintf(file, "set title \"%s, decay %g, %c\" noenhanced\nplot x with lines linewidth 0.7 dashtype "
-                            "(4,4) linecolor \"#808080\"", network_name(w), decay, "AB"[d % N_POINTS]);
+                    fprintf(file,
+                            "set title \"%s, decay %g, %c\" noenhanced\nplot x with lines linewidth 0.7 dashtype "
+                            "(4,4) linecolor \"#808080\"",
+                            network_name(w), decay, point_letters[d % N_POINTS]);
                 begun = 1;
                 name_cell(w, d % N_POINTS, name, sizeof name);
-                fprintf(file, ", \\\n  \"cells/%s\" using 6:2 with points pointtype 7 pointsize 0.4 linecolor "
-                        "\"#0072B2\"", name);
+                fprintf(file,
+                        ", \\\n  \"cells/%s\" using 6:2 with points pointtype 7 pointsize 0.4 linecolor "
+                        "\"#0072B2\"",
+                        name);
             }
             fprintf(file, "%s", begun ? "\n" : "set multiplot next\n");
         }
@@ -402,15 +420,18 @@ static int write_picture(const settings *s, const network *all, size_t n, size_t
         return 0;
     if (output_open(&out, s->out, name) != 0)
         return -1;
-    fprintf(out.file, "# Makes table1-%s.png and .svg from cells/: gnuplot %s\n"
-                      "if (!exists(\"suffix\")) suffix = \"\"\nset datafile separator \",\"\nset encoding utf8\n"
-                      "unset key\nset tics nomirror out scale 0.5 font \"DejaVu Sans,7\"\n"
-                      "set xtics autofreq rotate by -40\nset format \"%%g\"\n"
-                      "set xlabel \"after retraining\"\nset ylabel \"predicted\"\n", cifar_data_names[data], name);
+    fprintf(out.file,
+            "# Makes table1-%s.png and .svg from cells/: gnuplot %s\n"
+            "if (!exists(\"suffix\")) suffix = \"\"\nset datafile separator \",\"\nset encoding utf8\n"
+            "unset key\nset tics nomirror out scale 0.5 font \"DejaVu Sans,7\"\n"
+            "set xtics autofreq rotate by -40\nset format \"%%g\"\n"
+            "set xlabel \"after retraining\"\nset ylabel \"predicted\"\n",
+            cifar_data_names[data], name);
     for (size_t i = 0; i < sizeof terminals / sizeof terminals[0]; i++) {
-        fprintf(out.file, "set terminal %s size %zu,%zu font \"DejaVu Sans,9\"\nset output \"table1-%s.%.3s\".suffix\n"
-                          "set multiplot layout %zu,%zu\n", terminals[i], 300 * columns, 260 * rows,
-                cifar_data_names[data], terminals[i], rows, columns);
+        fprintf(out.file,
+                "set terminal %s size %zu,%zu font \"DejaVu Sans,9\"\nset output \"table1-%s.%.3s\".suffix\n"
+                "set multiplot layout %zu,%zu\n",
+                terminals[i], 300 * columns, 260 * rows, cifar_data_names[data], terminals[i], rows, columns);
         write_panels(out.file, s, all, n, data);
         fprintf(out.file, "unset multiplot\nset output\n");
     }

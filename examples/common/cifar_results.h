@@ -36,7 +36,7 @@ enum { CIFAR_PATH = 4096, CIFAR_CAUSE = 512 };
 enum { MEASURES(MEASURE_ENUM) N_MEASURES };
 enum { SOLVES(SOLVE_ENUM) SOLVE_STATUS, N_SOLVE };
 
-enum { POINT_A, POINT_B, N_POINTS }; /* highest test loss; median */
+enum { POINT_A, POINT_B, N_POINTS };           /* highest test loss; median */
 enum { ABOUT_ROW, ABOUT_LOSS, ABOUT_CONTROL }; /* the last for each retraining seed */
 /* Of a removed row: by the curvatures, in the order of infl_curvature_kind; changes less the control's, by seed. */
 enum { COLUMN_ROW, COLUMN_HESSIAN, COLUMN_GAUSS_NEWTON, COLUMN_RETRAINED };

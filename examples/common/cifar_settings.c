@@ -14,13 +14,32 @@ static const double rates[N_NETWORKS] = {0.1, 0.02, 0.02, 0.02, 0.02, 0.02};
 
 void cifar_settings_default(settings *s, size_t preset) {
     static const settings presets[CIFAR_PRESETS] = {
-        [CIFAR_QUICK] = {.width = 0.05, .networks = 1u << 1 | 1u << 2 | 1u << 5, .rows = 150, .test_rows = 100,
-                         .batch = 50, .solver_steps = 60, .both_curvatures = 1, .spectrum_rows = 50, .top = 6,
+        [CIFAR_QUICK] = {.width = 0.05,
+                         .networks = 1u << 1 | 1u << 2 | 1u << 5,
+                         .rows = 150,
+                         .test_rows = 100,
+                         .batch = 50,
+                         .solver_steps = 60,
+                         .both_curvatures = 1,
+                         .spectrum_rows = 50,
+                         .top = 6,
                          .retrain_seeds = 2},
-        [CIFAR_SMALL] = {.width = 0.25, .networks = 1, .rows = 2000, .test_rows = 1000, .batch = 100,
-                         .solver_steps = 400, .spectrum_rows = 200, .top = 40, .retrain_seeds = 1},
-        [CIFAR_PAPER] = {.width = 1.0, .networks = 1, .batch = 128, .solver_steps = 10000, .spectrum_rows = 1000,
-                         .top = 40, .retrain_seeds = 1},
+        [CIFAR_SMALL] = {.width = 0.25,
+                         .networks = 1,
+                         .rows = 2000,
+                         .test_rows = 1000,
+                         .batch = 100,
+                         .solver_steps = 400,
+                         .spectrum_rows = 200,
+                         .top = 40,
+                         .retrain_seeds = 1},
+        [CIFAR_PAPER] = {.width = 1.0,
+                         .networks = 1,
+                         .batch = 128,
+                         .solver_steps = 10000,
+                         .spectrum_rows = 1000,
+                         .top = 40,
+                         .retrain_seeds = 1},
     };
     *s = presets[preset];
     s->preset = preset;
@@ -39,13 +58,9 @@ void cifar_settings_default(settings *s, size_t preset) {
     s->resamples = 2000;
 }
 
-size_t cifar_steps(const settings *s, size_t network) {
-    return s->steps > 0 ? s->steps : steps[s->preset][network];
-}
+size_t cifar_steps(const settings *s, size_t network) { return s->steps > 0 ? s->steps : steps[s->preset][network]; }
 
-double cifar_rate(const settings *s, size_t network) {
-    return s->rate > 0.0 ? s->rate : rates[network];
-}
+double cifar_rate(const settings *s, size_t network) { return s->rate > 0.0 ? s->rate : rates[network]; }
 
 size_t cifar_settings_table(settings *s, argument *table) {
     const argument options[] = {
@@ -84,8 +99,7 @@ size_t cifar_settings_table(settings *s, argument *table) {
          "also predict for the same rows by the other one"},
         {"damping", ARGUMENT_REAL, &s->damping, NULL, -1, 1e6, 1,
          "λ; -1: the least that lifts the smallest eigenvalue to a thousandth of the largest"},
-        {"solver", ARGUMENT_CHOICE, &s->solver, "lissa|cg", 0, 0, 1,
-         "the stochastic estimate, or conjugate gradients"},
+        {"solver", ARGUMENT_CHOICE, &s->solver, "lissa|cg", 0, 0, 1, "the stochastic estimate, or conjugate gradients"},
         {"solver-batch", ARGUMENT_SIZE, &s->solver_batch, NULL, 0, 60000, 1,
          "rows of a step; 0: a sixteenth (lissa) or all of them (cg)"},
         {"solver-steps", ARGUMENT_SIZE, &s->solver_steps, NULL, 1, 1e9, 1,

@@ -5,9 +5,7 @@
 
 static volatile sig_atomic_t requested; /* signal handlers can reach nothing else */
 
-static void note_signal(int number) {
-    requested = number;
-}
+static void note_signal(int number) { requested = number; }
 
 void interrupt_install(void) {
     struct sigaction action;
@@ -19,6 +17,4 @@ void interrupt_install(void) {
     sigaction(SIGTERM, &action, NULL);
 }
 
-int interrupt_requested(void) {
-    return requested;
-}
+int interrupt_requested(void) { return requested; }

@@ -17,7 +17,7 @@ static const char *const measure_names[N_MEASURES] = {MEASURES(MEASURE_NAME)};
 static const char *const method_names[N_METHODS] = {"cg", "lissa", "undamped"};
 static const char *const panels[] = {"fig3a", "fig3b", "fig3c"};
 static const char rest_key[] = "rest3a"; /* of points.csv */
-static const char *const tables[] = {"fig3a.csv",     "fig3b.csv",    "fig3c.csv",  "eigenvalues.csv",
+static const char *const tables[] = {"fig3a.csv",    "fig3b.csv",   "fig3c.csv", "eigenvalues.csv",
                                      "inverses.csv", "summary.csv", "points.csv"};
 
 /* Places the parts in the array of numbers; with numbers NULL only counts them. */
@@ -83,7 +83,7 @@ enum { TRUTH_ADAM, TRUTH_RAW, TRUTH_PAIRED, TRUTH_RESTED, TRUTH_REST, N_TRUTHS }
 typedef struct agreement {
     size_t n; /* rows that have a truth */
     double pearson, spearman, low, high;
-    double slope; /* Σ predicted·truth / Σ predicted²: 1 where the sizes are right as well */
+    double slope;    /* Σ predicted·truth / Σ predicted²: 1 where the sizes are right as well */
     double *samples; /* of the bootstrap of Pearson's; NULL: none */
 } agreement;
 
@@ -180,8 +180,10 @@ static int write_correlations(const settings *s, const network *all, size_t n) {
     output out;
     if (output_open(&out, s->out, "fig3c.csv") != 0)
         return -1;
-    fprintf(out.file, "decay,test_row,pearson,spearman,pearson_low,pearson_high,slope,pearson_raw,slope_raw,"
-                      "rest_pearson,rest_spearman,rest_low,rest_high,rest_slope,rest_damped,rows,rest_rows,test_loss,control,seed\n");
+    fprintf(
+        out.file,
+        "decay,test_row,pearson,spearman,pearson_low,pearson_high,slope,pearson_raw,slope_raw,"
+        "rest_pearson,rest_spearman,rest_low,rest_high,rest_slope,rest_damped,rows,rest_rows,test_loss,control,seed\n");
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
         for (size_t i = 0; w->finished && i < s->test_points; i++) {
@@ -343,7 +345,8 @@ static int write_summary(const settings *s, const network *all, size_t n) {
     if (output_open(&out, s->out, "summary.csv") != 0)
         return -1;
     fprintf(out.file, "quantity,decay,test_row,paper,ours,low,high,rows,seed\n");
-    printf("%-40s %8s %9s %5s %8s %8s  %s\n", "", "decay", "test row", "rows", "paper", "ours", "95 % by bootstrap over rows");
+    printf("%-40s %8s %9s %5s %8s %8s  %s\n", "", "decay", "test row", "rows", "paper", "ours",
+           "95 % by bootstrap over rows");
     const network *first = NULL;
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
@@ -485,10 +488,9 @@ static int write_scatter(const settings *s, const network *all, size_t n, size_t
                 continue;
             snprintf(labels[n_series], LABEL, "decay %g%s, %zu rows: Pearson %.2f", s->decays.values[i],
                      truth == TRUTH_REST ? ", undamped, at rest" : "", rows, pearson);
-            snprintf(keys[n_series], KEY, "%s %g", truth == TRUTH_REST ? rest_key : panels[which],
-                     s->decays.values[i]);
-            series[n_series] = (plot_series){labels[n_series], "points.csv", keys[n_series], 2, 3, 0, 0, 0.0, n_series,
-                                             truth == TRUTH_REST, 0};
+            snprintf(keys[n_series], KEY, "%s %g", truth == TRUTH_REST ? rest_key : panels[which], s->decays.values[i]);
+            series[n_series] = (plot_series){
+                labels[n_series], "points.csv", keys[n_series], 2, 3, 0, 0, 0.0, n_series, truth == TRUTH_REST, 0};
             n_series++;
         }
     }
@@ -525,13 +527,13 @@ static int write_sweep(const settings *s, const network *all, size_t n) {
     for (size_t i = 0; i < s->test_points && n_series < MAX_SERIES; i++) {
         snprintf(labels[n_series], LABEL, i == 0 ? "test image of highest loss" : "number %zu by loss", i + 1);
         snprintf(keys[n_series], KEY, "adam %zu", i);
-        series[n_series] = (plot_series){labels[n_series], "points.csv", keys[n_series], 2, 3, i == 0 ? 4 : 0,
-                                         i == 0 ? 5 : 0, 0.0, (int)i, 0, joined};
+        series[n_series] = (plot_series){labels[n_series], "points.csv", keys[n_series], 2, 3,     i == 0 ? 4 : 0,
+                                         i == 0 ? 5 : 0,   0.0,          (int)i,         0, joined};
         n_series++;
     }
     if (at_rest && n_series < MAX_SERIES)
-        series[n_series++] = (plot_series){"highest loss, undamped, at rest", "points.csv", "rest 0", 2, 3, 4, 5, 0.0, 0, 1,
-                                           joined};
+        series[n_series++] =
+            (plot_series){"highest loss, undamped, at rest", "points.csv", "rest 0", 2, 3, 4, 5, 0.0, 0, 1, joined};
     length = (size_t)snprintf(tics, sizeof tics, "\"0\" %g", zero);
     for (double decade = 10.0 * zero; decade <= 1.0001 * highest && length < sizeof tics; decade *= 10.0) {
         length += (size_t)snprintf(tics + length, sizeof tics - length, ", \"10^{%.0f}\" %g", log10(decade), decade);

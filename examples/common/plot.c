@@ -13,18 +13,17 @@
 static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7"};
 enum { N_COLOURS = sizeof colours / sizeof colours[0] };
 
-static const char *const head =
-    "# Makes %s.png and %s.svg from the CSV files of this folder: gnuplot %s.gp\n"
-    "if (!exists(\"suffix\")) suffix = \"\"\n"
-    "set datafile separator \",\"\n"
-    "set encoding utf8\n"
-    "set title \"%s\" noenhanced\n"
-    "set xlabel \"%s\"\n"
-    "set ylabel \"%s\"\n"
-    "set border 3 linewidth 1.2\n"
-    "set tics nomirror out scale 0.7\n"
-    "set grid linewidth 0.6 linetype 1 linecolor \"#e4e4e4\"\n"
-    "set key %s reverse Left samplen 2.5 spacing 1.15 noautotitle opaque\n";
+static const char *const head = "# Makes %s.png and %s.svg from the CSV files of this folder: gnuplot %s.gp\n"
+                                "if (!exists(\"suffix\")) suffix = \"\"\n"
+                                "set datafile separator \",\"\n"
+                                "set encoding utf8\n"
+                                "set title \"%s\" noenhanced\n"
+                                "set xlabel \"%s\"\n"
+                                "set ylabel \"%s\"\n"
+                                "set border 3 linewidth 1.2\n"
+                                "set tics nomirror out scale 0.7\n"
+                                "set grid linewidth 0.6 linetype 1 linecolor \"#e4e4e4\"\n"
+                                "set key %s reverse Left samplen 2.5 spacing 1.15 noautotitle opaque\n";
 
 static void write_series(FILE *file, const plot_series *series) {
     const char *colour = colours[series->colour % N_COLOURS];
@@ -66,13 +65,14 @@ static void write_script(FILE *file, const plot *panel) {
         fprintf(file, "set yrange [%g:%g]\n", panel->y_low, panel->y_high);
     if (panel->note != NULL)
         fprintf(file, "set label 1 \"%s\" at graph 0.97,0.06 right noenhanced\n", panel->note);
-    fprintf(file, "if (strstrt(GPVAL_TERMINALS, \"pngcairo\")) {\n"
-                  "  set terminal pngcairo size 1280,960 font \"DejaVu Sans,27\" linewidth 2 pointscale 2\n"
-                  "} else {\n"
-                  "  set terminal png size 1280,960 font \"DejaVu Sans,27\" linewidth 2\n"
-                  "}\n"
-                  "set output \"%s.png\".suffix\n"
-                  "plot \\\n",
+    fprintf(file,
+            "if (strstrt(GPVAL_TERMINALS, \"pngcairo\")) {\n"
+            "  set terminal pngcairo size 1280,960 font \"DejaVu Sans,27\" linewidth 2 pointscale 2\n"
+            "} else {\n"
+            "  set terminal png size 1280,960 font \"DejaVu Sans,27\" linewidth 2\n"
+            "}\n"
+            "set output \"%s.png\".suffix\n"
+            "plot \\\n",
             panel->name);
     if (panel->identity)
         fprintf(file, "  x with lines linewidth 1.2 dashtype (4,4) linecolor \"#808080\" title \"equal\", \\\n");

@@ -23,14 +23,14 @@ typedef struct plot_series {
 typedef struct plot {
     const char *name;
     const char *title, *x_label, *y_label;
-    const char *note;        /* a line in a corner; NULL: none                               */
+    const char *note; /* a line in a corner; NULL: none                               */
     int x_log, y_log;
-    double x_low, x_high;    /* ends of the axes; both 0: as the data want                   */
+    double x_low, x_high; /* ends of the axes; both 0: as the data want                   */
     double y_low, y_high;
-    double x_step;           /* between the numbers at the axis; 0: as the data want         */
-    const char *x_tics;      /* gnuplot's labels of the axis, '"0" 1, "10^{2}" 100'; NULL: none */
-    const char *key_place;   /* gnuplot's "bottom left"                                      */
-    int identity;            /* 1: the line y = x                                            */
+    double x_step;         /* between the numbers at the axis; 0: as the data want         */
+    const char *x_tics;    /* gnuplot's labels of the axis, '"0" 1, "10^{2}" 100'; NULL: none */
+    const char *key_place; /* gnuplot's "bottom left"                                      */
+    int identity;          /* 1: the line y = x                                            */
     const plot_series *series;
     size_t n_series;
 } plot;

@@ -21,16 +21,20 @@ int settle_folder(const settlement *here, const argument *table, size_t n) {
     free(path);
     if (file != NULL && !here->resume) {
         fclose(file);
-        fprintf(stderr, "%s: %s holds an earlier run: --resume goes on with it, --anew removes it, or take another "
-                "folder\n", here->program, here->folder);
+        fprintf(stderr,
+                "%s: %s holds an earlier run: --resume goes on with it, --anew removes it, or take another "
+                "folder\n",
+                here->program, here->folder);
         return -1;
     }
     if (file != NULL) {
         int other = fgets(line, sizeof line, file) == NULL || strcmp(line, ours) != 0;
         fclose(file);
         if (other) {
-            fprintf(stderr, "%s: %s is of a run with other settings or another version; take another folder, or "
-                    "--anew instead of --resume\n", here->program, here->folder);
+            fprintf(stderr,
+                    "%s: %s is of a run with other settings or another version; take another folder, or "
+                    "--anew instead of --resume\n",
+                    here->program, here->folder);
             return -1;
         }
     }

@@ -11,9 +11,7 @@ void stage_begin(stages *s, double seconds) {
     s->begun = 0;
 }
 
-void stage_end(stages *s) {
-    progress_advance(s->bar, s->seconds - s->advanced);
-}
+void stage_end(stages *s) { progress_advance(s->bar, s->seconds - s->advanced); }
 
 int stage_progress(void *context, const char *stage, size_t done, size_t total) {
     stages *s = context;

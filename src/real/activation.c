@@ -10,7 +10,8 @@
 #define normal_erfc erfc
 #endif
 
-static const real SELU_SCALE = (real)1.0507009873554804934193349852946, SELU_ALPHA = (real)1.6732632423543772848170429916717;
+static const real SELU_SCALE = (real)1.0507009873554804934193349852946,
+                  SELU_ALPHA = (real)1.6732632423543772848170429916717;
 
 static infl_status shape(infl_layer *layer) {
     layer->shape = layer->in_shape[0];
@@ -23,7 +24,8 @@ static infl_status shape(infl_layer *layer) {
 
 /* Each loop computes y, first = φ′ and second = φ″ of n elements. */
 #define ACTIVATION(name, ...)                                                                                          \
-    static void name(const real *restrict x, real *restrict y, real *restrict first, real *restrict second, size_t n) { \
+    static void name(const real *restrict x, real *restrict y, real *restrict first, real *restrict second,            \
+                     size_t n) {                                                                                       \
         for (size_t i = 0; i < n; i++) {                                                                               \
             real v = x[i];                                                                                             \
             __VA_ARGS__                                                                                                \
@@ -40,7 +42,9 @@ ACTIVATION(selu, real e, m = infl_expm1(v > 0 ? 0 : v, &e), tail = SELU_SCALE * 
 ACTIVATION(softplus, real complement, s = infl_sigmoid(v, &complement); y[i] = infl_softplus(v); first[i] = s;
            second[i] = s * complement;)
 /* the density is 0 to the last bit long before |v| = 40; the bound keeps v² finite */
-ACTIVATION(gelu, real u = v > 40 ? 40 : v < -40 ? -40 : v;
+ACTIVATION(gelu, real u = v > 40    ? 40
+                          : v < -40 ? -40
+                                    : v;
            real cdf = (real)0.5 * normal_erfc(u * (real)-0.70710678118654752440);
            real density = (real)0.39894228040143267794 * infl_exp((real)-0.5 * u * u); y[i] = v * cdf;
            first[i] = cdf + u * density; second[i] = density * (2 - u * u);)
@@ -90,7 +94,7 @@ static void backward(const infl_layer_call *c) {
             dx[i] += slope;                                                                                            \
     else                                                                                                               \
         for (size_t i = 0; i < n; i++)                                                                                 \
-            dx[i] = slope
+        dx[i] = slope
         if (activation == INFL_IDENTITY) {
             EACH(dy[i]);
         } else if (activation == INFL_RELU) {

@@ -17,16 +17,20 @@ static infl_status shape(infl_layer *layer) {
 static size_t tensors(const infl_layer *layer, infl_layer_tensor *tensors) {
     size_t channels = layer->shape.channels;
     tensors[0] = (infl_layer_tensor){.name = "weight", .length = channels, .n_dims = 1, .dims = {channels}, .start = 1};
-    tensors[1] = (infl_layer_tensor){.name = "bias", .offset = channels, .length = channels, .n_dims = 1,
-                                     .dims = {channels}};
+    tensors[1] =
+        (infl_layer_tensor){.name = "bias", .offset = channels, .length = channels, .n_dims = 1, .dims = {channels}};
     return 2;
 }
 
 static size_t states(const infl_layer *layer, infl_layer_tensor *tensors) {
     size_t channels = layer->shape.channels;
     tensors[0] = (infl_layer_tensor){.name = "running_mean", .length = channels, .n_dims = 1, .dims = {channels}};
-    tensors[1] = (infl_layer_tensor){.name = "running_variance", .offset = channels, .length = channels, .n_dims = 1,
-                                     .dims = {channels}, .start = 1};
+    tensors[1] = (infl_layer_tensor){.name = "running_variance",
+                                     .offset = channels,
+                                     .length = channels,
+                                     .n_dims = 1,
+                                     .dims = {channels},
+                                     .start = 1};
     return 2;
 }
 
@@ -39,7 +43,9 @@ typedef struct channel {
 static channel channel_of(const infl_layer_call *c, size_t number) {
     size_t channels = c->layer->shape.channels, stride = c->layer->width * c->rows;
     double variance = c->state[channels + number];
-    return (channel){.length = stride / channels, .stride = stride, .at = stride / channels * number,
+    return (channel){.length = stride / channels,
+                     .stride = stride,
+                     .at = stride / channels * number,
                      .mean = (real)c->state[number],
                      .inverse = (real)(1 / sqrt(variance + c->layer->spec.epsilon))};
 }
@@ -188,7 +194,7 @@ static void backward(const infl_layer_call *c) {
             dx[i] += cotangent;                                                                                        \
     else                                                                                                               \
         for (size_t i = 0; i < of.length; i++)                                                                         \
-            dx[i] = cotangent
+        dx[i] = cotangent
             if (tangent) {
                 EACH(slope * dy[i] + slope_dot * dy0[i]);
             } else {
@@ -215,7 +221,14 @@ static void row_gradients(const infl_layer_call *c) {
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_batch_norm) = {
-    .name = "batch_norm", .n_inputs = 1, .shape = shape, .tensors = tensors, .forward = forward, .backward = backward,
-    .unit_tangents = unit_tangents, .row_gradients = row_gradients, .states = states, .measure = measure,
-    .acts_in_training = 1};
+const infl_layer_kind INFL_REAL(layer_batch_norm) = {.name = "batch_norm",
+                                                     .n_inputs = 1,
+                                                     .shape = shape,
+                                                     .tensors = tensors,
+                                                     .forward = forward,
+                                                     .backward = backward,
+                                                     .unit_tangents = unit_tangents,
+                                                     .row_gradients = row_gradients,
+                                                     .states = states,
+                                                     .measure = measure,
+                                                     .acts_in_training = 1};

@@ -27,20 +27,29 @@ static size_t tensors(const infl_layer *layer, infl_layer_tensor *tensors) {
     const size_t *kernel = layer->spec.window.kernel;
     size_t units = layer->spec.units, inputs = layer->in_shape[0].channels / layer->spec.groups;
     size_t taps = kernel[0] * kernel[1], weights = units * inputs * taps;
-    tensors[0] = (infl_layer_tensor){.name = "weight", .length = weights, .n_dims = 4,
-                                     .dims = {units, inputs, kernel[0], kernel[1]}, .fan_in = inputs * taps,
-                                     .fan_out = units / layer->spec.groups * taps, .is_weight = 1};
+    tensors[0] = (infl_layer_tensor){.name = "weight",
+                                     .length = weights,
+                                     .n_dims = 4,
+                                     .dims = {units, inputs, kernel[0], kernel[1]},
+                                     .fan_in = inputs * taps,
+                                     .fan_out = units / layer->spec.groups * taps,
+                                     .is_weight = 1};
     if (!layer->spec.bias)
         return 1;
-    tensors[1] = (infl_layer_tensor){.name = "bias", .offset = weights, .length = units, .n_dims = 1, .dims = {units},
-                                     .fan_in = inputs * taps, .fan_out = units};
+    tensors[1] = (infl_layer_tensor){.name = "bias",
+                                     .offset = weights,
+                                     .length = units,
+                                     .n_dims = 1,
+                                     .dims = {units},
+                                     .fan_in = inputs * taps,
+                                     .fan_out = units};
     return 2;
 }
 
 enum {
-    CHANNELS_AT_ONCE = 8,       /* as many as the kernels take at once */
+    CHANNELS_AT_ONCE = 8,                /* as many as the kernels take at once */
     TRANSPOSED_AT_ONCE = 2 * INFL_LANES, /* input channels */
-    GATHERED_NUMBERS = 1 << 16, /* weights of some input channels, gathered for the transposed product */
+    GATHERED_NUMBERS = 1 << 16,          /* weights of some input channels, gathered for the transposed product */
 };
 
 /* The numbers of a layer and of a call that all passes need. */
@@ -54,8 +63,11 @@ typedef struct geometry {
 static geometry geometry_of(const infl_layer *layer, size_t rows) {
     const infl_layer_spec *spec = &layer->spec;
     infl_shape in = layer->in_shape[0], out = layer->shape;
-    geometry g = {.groups = spec->groups, .inputs = in.channels / spec->groups, .units = out.channels / spec->groups,
-                  .taps = spec->window.kernel[0] * spec->window.kernel[1], .x_slot = layer->in_width[0] * rows,
+    geometry g = {.groups = spec->groups,
+                  .inputs = in.channels / spec->groups,
+                  .units = out.channels / spec->groups,
+                  .taps = spec->window.kernel[0] * spec->window.kernel[1],
+                  .x_slot = layer->in_width[0] * rows,
                   .y_slot = layer->width * rows};
     g.weights = g.inputs * g.taps;
     g.x_channel = in.height * in.width * rows;
@@ -65,10 +77,10 @@ static geometry geometry_of(const infl_layer *layer, size_t rows) {
 
 /* A call's scratch memory. */
 typedef struct scratch {
-    size_t *weight_tap, *x_tap;  /* taps × input channels each: the lists of products and of sums */
-    real *gathered;              /* terms × units × some input channels × taps */
+    size_t *weight_tap, *x_tap;       /* taps × input channels each: the lists of products and of sums */
+    real *gathered;                   /* terms × units × some input channels × taps */
     real *transposed[INFL_MAX_TERMS]; /* input pixels × B × TRANSPOSED_AT_ONCE */
-    real *outer;                 /* taps × CHANNELS_AT_ONCE × TRANSPOSED_AT_ONCE */
+    real *outer;                      /* taps × CHANNELS_AT_ONCE × TRANSPOSED_AT_ONCE */
 } scratch;
 
 /* The input channels whose weights are gathered at once. */
@@ -145,7 +157,8 @@ static segment inputs_from(const infl_layer *layer, int axis, size_t number, siz
     size_t stride = window->stride[axis], padding = window->padding[axis], kernel = window->kernel[axis], begin = 0;
     while (number >= (in - begin + stride - 1) / stride)
         number -= (in - begin++ + stride - 1) / stride;
-    segment found = {.first = begin + number * stride, .step = stride, .tap_step = stride, .advance = 1, .backwards = 1};
+    segment found = {
+        .first = begin + number * stride, .step = stride, .tap_step = stride, .advance = 1, .backwards = 1};
     for (size_t position = found.first; position < in; position += stride) {
         size_t nearest = (position + padding) / stride, tap = (position + padding) % stride;
         size_t skip = nearest >= out ? nearest - out + 1 : 0;
@@ -165,7 +178,8 @@ static segment inputs_from(const infl_layer *layer, int axis, size_t number, siz
 }
 
 /* The product with the weights for all pixels of y (transposed: of an input's cotangent), rectangle by rectangle. */
-static void product_of_image(const infl_layer_call *c, infl_tap_product *product, const scratch *memory, int transposed) {
+static void product_of_image(const infl_layer_call *c, infl_tap_product *product, const scratch *memory,
+                             int transposed) {
     infl_shape in = c->layer->in_shape[0], out = c->layer->shape;
     const size_t kernel_columns = c->layer->spec.window.kernel[1];
     const size_t x_width = transposed ? out.width : in.width, y_width = transposed ? in.width : out.width;
@@ -206,8 +220,13 @@ static void forward(const infl_layer_call *c) {
         for (size_t group = 0; group < g.groups; group++) {
             const real *v = s == 0 ? c->theta : c->tangents == NULL ? NULL : c->tangents + (s - 1) * c->stride;
             size_t begin = group * g.units * g.weights, x = group * g.inputs * g.x_channel;
-            infl_tap_product product = {.m = g.units, .depth = g.inputs, .weight_m = g.weights, .weight_depth = g.taps,
-                                        .x_channel = g.x_channel, .y_channel = g.y_channel, .rows = c->rows,
+            infl_tap_product product = {.m = g.units,
+                                        .depth = g.inputs,
+                                        .weight_m = g.weights,
+                                        .weight_depth = g.taps,
+                                        .x_channel = g.x_channel,
+                                        .y_channel = g.y_channel,
+                                        .rows = c->rows,
                                         .y = infl_slot(c->y, s, g.y_slot) + group * g.units * g.y_channel};
             if (v != NULL) {
                 product.weights[0] = v + begin;
@@ -225,7 +244,8 @@ static void forward(const infl_layer_call *c) {
 
 /* dx_s = Wᵀ dy_s (+ V_sᵀ dy_0 in the second order) */
 static void backward_input(const infl_layer_call *c, const geometry *g, const scratch *memory, size_t s) {
-    const real *weights[INFL_MAX_TERMS] = {c->theta}, *dy[INFL_MAX_TERMS] = {infl_slot(c->dy, s, g->y_slot), c->dy.value};
+    const real *weights[INFL_MAX_TERMS] = {c->theta},
+               *dy[INFL_MAX_TERMS] = {infl_slot(c->dy, s, g->y_slot), c->dy.value};
     size_t n_terms = c->mode == INFL_BACKWARD_SECOND && s > 0 && c->tangents != NULL ? 2 : 1;
     size_t at_once = channels_at_once(g);
     if (n_terms == 2)
@@ -233,17 +253,23 @@ static void backward_input(const infl_layer_call *c, const geometry *g, const sc
     for (size_t group = 0; group < g->groups; group++)
         for (size_t first = 0; first < g->inputs; first += at_once) {
             size_t m = g->inputs - first < at_once ? g->inputs - first : at_once, length = m * g->taps;
-            infl_tap_product product = {.m = m, .depth = g->units, .weight_m = g->taps, .weight_depth = length,
-                                        .x_channel = g->y_channel, .y_channel = g->x_channel, .rows = c->rows,
-                                        .n_terms = n_terms, .accumulate = c->accumulate[0],
+            infl_tap_product product = {.m = m,
+                                        .depth = g->units,
+                                        .weight_m = g->taps,
+                                        .weight_depth = length,
+                                        .x_channel = g->y_channel,
+                                        .y_channel = g->x_channel,
+                                        .rows = c->rows,
+                                        .n_terms = n_terms,
+                                        .accumulate = c->accumulate[0],
                                         .y = infl_slot(c->dx[0], s, g->x_slot) +
                                              (group * g->inputs + first) * g->x_channel};
             for (size_t term = 0; term < n_terms; term++) {
                 /* the weights of these channels stand far apart, and are used for every pixel */
                 real *gathered = memory->gathered + term * g->units * at_once * g->taps;
                 for (size_t k = 0; k < g->units; k++)
-                    memcpy(gathered + k * length,
-                           weights[term] + (group * g->units + k) * g->weights + first * g->taps, length * sizeof(real));
+                    memcpy(gathered + k * length, weights[term] + (group * g->units + k) * g->weights + first * g->taps,
+                           length * sizeof(real));
                 product.weights[term] = gathered;
                 product.x[term] = dy[term] + group * g->units * g->y_channel;
             }
@@ -267,7 +293,8 @@ static infl_pixels pixels_of_tap(const infl_layer_call *c, size_t tap, size_t x_
     pixels.count[1] = to[1] - from[1];
     *y = (from[0] * out.width + from[1]) * c->rows;
     *x = ((from[0] * window->stride[0] + at[0] - window->padding[0]) * in.width + from[1] * window->stride[1] + at[1] -
-          window->padding[1]) * x_pixel;
+          window->padding[1]) *
+         x_pixel;
     return pixels;
 }
 
@@ -332,14 +359,18 @@ static void sum_over_channels(const infl_layer_call *c, const geometry *g, const
         size_t channels = g->inputs - channel < TRANSPOSED_AT_ONCE ? g->inputs - channel : TRANSPOSED_AT_ONCE;
         size_t padded = infl_pad_channels(channels);
         for (size_t term = 0; term < n_terms; term++)
-            INFL_REAL(transpose_channels)(x[term] + channel * g->x_channel, channels, pixels, c->rows,
-                                          memory->transposed[term]);
+            INFL_REAL(transpose_channels)
+        (x[term] + channel * g->x_channel, channels, pixels, c->rows, memory->transposed[term]);
         for (size_t first = 0; first < g->units; first += CHANNELS_AT_ONCE) {
             size_t m = g->units - first < CHANNELS_AT_ONCE ? g->units - first : CHANNELS_AT_ONCE;
             for (size_t tap = 0; tap < g->taps; tap++) {
                 size_t x_at, y_at;
-                infl_outer_sums sums = {.m = m, .y_channel = g->y_channel, .channels = channels, .rows = c->rows,
-                                        .n_terms = n_terms, .to = memory->outer + tap * CHANNELS_AT_ONCE * padded};
+                infl_outer_sums sums = {.m = m,
+                                        .y_channel = g->y_channel,
+                                        .channels = channels,
+                                        .rows = c->rows,
+                                        .n_terms = n_terms,
+                                        .to = memory->outer + tap * CHANNELS_AT_ONCE * padded};
                 sums.pixels = pixels_of_tap(c, tap, c->rows * padded, &x_at, &y_at);
                 for (size_t term = 0; term < n_terms; term++) {
                     sums.x[term] = memory->transposed[term] + x_at;
@@ -374,7 +405,10 @@ static void backward_weights(const infl_layer_call *c, const geometry *g, const 
         /* a few output channels at once, which then stay in the cache for all taps */
         for (size_t first = 0; first < g->units; first += CHANNELS_AT_ONCE) {
             infl_pixel_sums sums = {.m = g->units - first < CHANNELS_AT_ONCE ? g->units - first : CHANNELS_AT_ONCE,
-                                    .y_channel = g->y_channel, .rows = c->rows, .n_terms = n_terms, .to_m = g->weights,
+                                    .y_channel = g->y_channel,
+                                    .rows = c->rows,
+                                    .n_terms = n_terms,
+                                    .to_m = g->weights,
                                     .to = to + first * g->weights};
             for (size_t term = 0; term < n_terms; term++) {
                 sums.x[term] = x[term];
@@ -410,7 +444,10 @@ static void row_gradients(const infl_layer_call *c) {
     for (size_t unit = c->unit; unit < c->unit + c->units;) {
         size_t group = unit / g.units, left = c->unit + c->units - unit;
         size_t m = (group + 1) * g.units - unit < left ? (group + 1) * g.units - unit : left;
-        infl_pixel_sums sums = {.m = m, .y_channel = g.y_channel, .rows = c->rows, .n_terms = 1,
+        infl_pixel_sums sums = {.m = m,
+                                .y_channel = g.y_channel,
+                                .rows = c->rows,
+                                .n_terms = 1,
                                 .x = {c->x[0].value + group * g.inputs * g.x_channel},
                                 .y = {c->dy.value + unit * g.y_channel},
                                 .to_m = g.weights * c->rows,
@@ -428,7 +465,12 @@ static void row_gradients(const infl_layer_call *c) {
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_conv2d) = {.name = "conv2d", .n_inputs = 1, .shape = shape, .tensors = tensors,
-                                                 .forward = forward, .backward = backward,
-                                                 .unit_tangents = unit_tangents, .row_gradients = row_gradients,
+const infl_layer_kind INFL_REAL(layer_conv2d) = {.name = "conv2d",
+                                                 .n_inputs = 1,
+                                                 .shape = shape,
+                                                 .tensors = tensors,
+                                                 .forward = forward,
+                                                 .backward = backward,
+                                                 .unit_tangents = unit_tangents,
+                                                 .row_gradients = row_gradients,
                                                  .scratch = scratch_bytes};

@@ -53,9 +53,9 @@ __attribute__((always_inline)) static inline void tap_tile(const infl_tap_produc
 }
 
 /* m outputs at a run of vectors. */
-__attribute__((always_inline)) static inline void tap_run(const infl_tap_product *p, size_t m, size_t wide, size_t first,
-                                                          size_t n, size_t x_at, size_t x_step, size_t y_at,
-                                                          size_t y_step) {
+__attribute__((always_inline)) static inline void tap_run(const infl_tap_product *p, size_t m, size_t wide,
+                                                          size_t first, size_t n, size_t x_at, size_t x_step,
+                                                          size_t y_at, size_t y_step) {
     for (; n >= wide; n -= wide, x_at += wide * x_step, y_at += wide * y_step)
         tap_tile(p, m, wide, first, x_at, x_step, y_at, y_step);
     if (n >= 2) {
@@ -66,8 +66,8 @@ __attribute__((always_inline)) static inline void tap_run(const infl_tap_product
         tap_tile(p, m, 1, first, x_at, x_step, y_at, y_step);
 }
 
-static void tap_runs(const infl_tap_product *p, size_t first, size_t m, size_t n, size_t x_at, size_t x_step, size_t y_at,
-                     size_t y_step) {
+static void tap_runs(const infl_tap_product *p, size_t first, size_t m, size_t n, size_t x_at, size_t x_step,
+                     size_t y_at, size_t y_step) {
 #define RUN(M, WIDE)                                                                                                   \
     case M:                                                                                                            \
         tap_run(p, M, WIDE, first, n, x_at, x_step, y_at, y_step);                                                     \
@@ -217,7 +217,8 @@ __attribute__((always_inline)) static inline void outer_tile(const infl_outer_su
         for (size_t j = 0; j < p->pixels.count[0]; j++) {
             const real *x_row = p->x[term] + channel + j * p->pixels.x_step[0];
             const real *y_row = p->y[term] + first * y_channel + j * p->pixels.y_step[0];
-            for (size_t i = 0; i < p->pixels.count[1]; i++, x_row += p->pixels.x_step[1], y_row += p->pixels.y_step[1]) {
+            for (size_t i = 0; i < p->pixels.count[1];
+                 i++, x_row += p->pixels.x_step[1], y_row += p->pixels.y_step[1]) {
                 const real *x = x_row;
                 for (const real *y = y_row, *end = y_row + p->rows; y < end; y++, x += padded) {
                     vector right[TILE_PIXELS];
@@ -301,6 +302,7 @@ void INFL_REAL(transpose_channels)(const real *x, size_t channels, size_t pixels
     for (size_t channel = 0; channel < padded; channel += INFL_LANES) {
         size_t present = channels - channel < INFL_LANES ? channels - channel : INFL_LANES;
         for (size_t i = 0; i < pixels * rows; i += INFL_LANES)
-            transpose_square(x + channel * pixels * rows + i, pixels * rows, present, to + i * padded + channel, padded);
+            transpose_square(x + channel * pixels * rows + i, pixels * rows, present, to + i * padded + channel,
+                             padded);
     }
 }

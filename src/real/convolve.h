@@ -70,6 +70,8 @@ void INFL_REAL(outer_sums)(const infl_outer_sums *sums);
 /* x (channels × pixels × B) → pixels × B × padded channels, with zeros where the padding is */
 void INFL_REAL(transpose_channels)(const real *x, size_t channels, size_t pixels, size_t rows, real *to);
 
-static inline size_t infl_pad_channels(size_t channels) { return (channels + INFL_LANES - 1) / INFL_LANES * INFL_LANES; }
+static inline size_t infl_pad_channels(size_t channels) {
+    return (channels + INFL_LANES - 1) / INFL_LANES * INFL_LANES;
+}
 
 #endif

@@ -18,12 +18,22 @@ static infl_status shape(infl_layer *layer) {
 
 static size_t tensors(const infl_layer *layer, infl_layer_tensor *tensors) {
     size_t inputs = layer->in_width[0], units = layer->width;
-    tensors[0] = (infl_layer_tensor){.name = "weight", .length = units * inputs, .n_dims = 2, .dims = {units, inputs},
-                                     .fan_in = inputs, .fan_out = units, .is_weight = 1};
+    tensors[0] = (infl_layer_tensor){.name = "weight",
+                                     .length = units * inputs,
+                                     .n_dims = 2,
+                                     .dims = {units, inputs},
+                                     .fan_in = inputs,
+                                     .fan_out = units,
+                                     .is_weight = 1};
     if (!layer->spec.bias)
         return 1;
-    tensors[1] = (infl_layer_tensor){.name = "bias", .offset = units * inputs, .length = units, .n_dims = 1,
-                                     .dims = {units}, .fan_in = inputs, .fan_out = units};
+    tensors[1] = (infl_layer_tensor){.name = "bias",
+                                     .offset = units * inputs,
+                                     .length = units,
+                                     .n_dims = 1,
+                                     .dims = {units},
+                                     .fan_in = inputs,
+                                     .fan_out = units};
     return 2;
 }
 
@@ -86,15 +96,28 @@ static void backward_weights(const infl_layer_call *c, size_t s, real *gradient)
             entries[j] = j * rows;
             columns[j] = j;
         }
-        infl_pixel_sums sums = {.m = units, .y_channel = rows, .rows = rows, .n_terms = n_terms, .x = {x[0], x[1]},
-                                .y = {dy[0], dy[1]}, .pixels = {.count = {1, 1}}, .n_entries = inputs,
-                                .x_entry = entries, .to_entry = columns, .to_m = inputs, .to = gradient};
+        infl_pixel_sums sums = {.m = units,
+                                .y_channel = rows,
+                                .rows = rows,
+                                .n_terms = n_terms,
+                                .x = {x[0], x[1]},
+                                .y = {dy[0], dy[1]},
+                                .pixels = {.count = {1, 1}},
+                                .n_entries = inputs,
+                                .x_entry = entries,
+                                .to_entry = columns,
+                                .to_m = inputs,
+                                .to = gradient};
         INFL_REAL(pixel_sums)(&sums);
         return;
     }
     real *transposed = c->scratch, *outer = transposed + INFL_MAX_TERMS * rows * padded;
-    infl_outer_sums sums = {.y_channel = rows, .channels = inputs, .rows = rows, .n_terms = n_terms,
-                            .pixels = {.count = {1, 1}}, .to = outer};
+    infl_outer_sums sums = {.y_channel = rows,
+                            .channels = inputs,
+                            .rows = rows,
+                            .n_terms = n_terms,
+                            .pixels = {.count = {1, 1}},
+                            .to = outer};
     for (size_t term = 0; term < n_terms; term++) {
         sums.x[term] = transposed + term * rows * padded;
         INFL_REAL(transpose_channels)(x[term], inputs, 1, rows, transposed + term * rows * padded);
@@ -145,7 +168,12 @@ static void row_gradients(const infl_layer_call *c) {
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_dense) = {.name = "dense", .n_inputs = 1, .shape = shape, .tensors = tensors,
-                                                .forward = forward, .backward = backward,
-                                                .unit_tangents = unit_tangents, .row_gradients = row_gradients,
+const infl_layer_kind INFL_REAL(layer_dense) = {.name = "dense",
+                                                .n_inputs = 1,
+                                                .shape = shape,
+                                                .tensors = tensors,
+                                                .forward = forward,
+                                                .backward = backward,
+                                                .unit_tangents = unit_tangents,
+                                                .row_gradients = row_gradients,
                                                 .scratch = scratch_bytes};

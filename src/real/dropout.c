@@ -50,5 +50,5 @@ static void backward(const infl_layer_call *c) {
     }
 }
 
-const infl_layer_kind INFL_REAL(layer_dropout) = {.name = "dropout", .n_inputs = 1, .shape = shape, .forward = forward,
-                                                  .backward = backward, .acts_in_training = 1};
+const infl_layer_kind INFL_REAL(layer_dropout) = {
+    .name = "dropout", .n_inputs = 1, .shape = shape, .forward = forward, .backward = backward, .acts_in_training = 1};

@@ -9,9 +9,9 @@ enum { TILE_ROWS = 8, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
 enum { TILE_ROWS = 4, TILE_VECTORS = 2, WIDE_VECTORS = 4 };
 #endif
 
-__attribute__((always_inline)) static inline void tile(size_t rows, size_t vectors, size_t k, const real *a, size_t a_row,
-                                                       size_t a_column, const real *b, size_t b_row, real *c,
-                                                       size_t c_row, int accumulate) {
+__attribute__((always_inline)) static inline void tile(size_t rows, size_t vectors, size_t k, const real *a,
+                                                       size_t a_row, size_t a_column, const real *b, size_t b_row,
+                                                       real *c, size_t c_row, int accumulate) {
     vector sum[TILE_ROWS][WIDE_VECTORS];
 #pragma GCC unroll 8
     for (size_t i = 0; i < rows; i++)

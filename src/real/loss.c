@@ -5,7 +5,7 @@
 #include "../network.h"
 #include "math.h"
 
-#define ROW(array, output, slot) (infl_slot(array, slot, c->outputs * c->rows) + (output) * c->rows)
+#define ROW(array, output, slot) (infl_slot(array, slot, c->outputs * c->rows) + (output)*c->rows)
 
 static void cross_entropy(const infl_loss_call *c) {
     /*
@@ -34,8 +34,8 @@ static void cross_entropy(const infl_loss_call *c) {
         }
         for (size_t i = 0; c->losses != NULL && i < INFL_ROW_PADDING && b + i < c->valid; i++) {
             double to_largest = (double)(largest[i] - ROW(c->f, (size_t)y[i], 0)[b + i]);
-            c->losses[b + i] = to_largest > 0 ? to_largest + log((double)others[i] + (double)label[i])
-                                              : log1p((double)others[i]);
+            c->losses[b + i] =
+                to_largest > 0 ? to_largest + log((double)others[i] + (double)label[i]) : log1p((double)others[i]);
         }
         for (size_t i = 0; i < INFL_ROW_PADDING; i++)
             scale[i] = b + i < c->valid ? 1 / (label[i] + others[i]) : 0;

@@ -13,11 +13,11 @@ typedef struct infl_loss_call {
     size_t rows;    /* B, padded */
     size_t valid;   /* rows that count */
     real temperature;
-    infl_slots f;        /* C×B a slot */
-    const real *targets; /* class losses: B class indices; else C×B */
+    infl_slots f;         /* C×B a slot */
+    const real *targets;  /* class losses: B class indices; else C×B */
     infl_slots cotangent; /* likewise */
-    real *curvature;     /* C×B */
-    double *losses;      /* `valid` numbers, or NULL */
+    real *curvature;      /* C×B */
+    double *losses;       /* `valid` numbers, or NULL */
 } infl_loss_call;
 
 typedef struct infl_loss_function {

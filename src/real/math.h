@@ -33,9 +33,20 @@
  */
 static inline real infl_expm1_reduced(real x, real *power) {
     static const real factorial_inverse[] = {
-        1, 1, (real)(1.0 / 2), (real)(1.0 / 6), (real)(1.0 / 24), (real)(1.0 / 120), (real)(1.0 / 720),
-        (real)(1.0 / 5040), (real)(1.0 / 40320), (real)(1.0 / 362880), (real)(1.0 / 3628800),
-        (real)(1.0 / 39916800), (real)(1.0 / 479001600), (real)(1.0 / 6227020800),
+        1,
+        1,
+        (real)(1.0 / 2),
+        (real)(1.0 / 6),
+        (real)(1.0 / 24),
+        (real)(1.0 / 120),
+        (real)(1.0 / 720),
+        (real)(1.0 / 5040),
+        (real)(1.0 / 40320),
+        (real)(1.0 / 362880),
+        (real)(1.0 / 3628800),
+        (real)(1.0 / 39916800),
+        (real)(1.0 / 479001600),
+        (real)(1.0 / 6227020800),
     };
     real clamped = x < EXP_LOW ? EXP_LOW : x;
     real shifted = clamped * (real)1.4426950408889634074 + ROUNDING_MAGIC;
@@ -90,8 +101,6 @@ static inline real infl_log1p(real u) {
     return 2 * s * series;
 }
 
-static inline real infl_softplus(real x) {
-    return (x > 0 ? x : 0) + infl_log1p(infl_exp(x > 0 ? -x : x));
-}
+static inline real infl_softplus(real x) { return (x > 0 ? x : 0) + infl_log1p(infl_exp(x > 0 ? -x : x)); }
 
 #endif

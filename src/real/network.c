@@ -103,11 +103,11 @@ static real *array_at(const infl_workspace *w, infl_place place, real *kept, siz
 static void place_arrays(infl_workspace *w, const infl_plan *plan, real *kept) {
     size_t rows = plan->pass.rows;
     for (size_t i = 0; i < w->network->n_layers; i++)
-        w->nodes[i] = (node_arrays){
-            .value = {array_at(w, plan->node[i].value, kept, rows), array_at(w, plan->node[i].value_tangents, kept, rows)},
-            .cotangent = {array_at(w, plan->node[i].cotangent, kept, rows),
-                          array_at(w, plan->node[i].cotangent_tangents, kept, rows)},
-            .aux = array_at(w, plan->node[i].aux, kept, rows)};
+        w->nodes[i] = (node_arrays){.value = {array_at(w, plan->node[i].value, kept, rows),
+                                              array_at(w, plan->node[i].value_tangents, kept, rows)},
+                                    .cotangent = {array_at(w, plan->node[i].cotangent, kept, rows),
+                                                  array_at(w, plan->node[i].cotangent_tangents, kept, rows)},
+                                    .aux = array_at(w, plan->node[i].aux, kept, rows)};
 }
 
 static void workspace_init(infl_workspace *w, const infl_network *network, const infl_plan *plan) {
@@ -232,8 +232,9 @@ static void load_rows(infl_workspace *w, const infl_dataset *dataset, const size
     for (size_t b = 0; b < padded; b++) {
         size_t row = b < n ? infl_dataset_storage_row(dataset, rows[b]) : 0;
         for (size_t j = 0; j < targets; j++)
-            w->targets[j * padded + b] =
-                b >= n ? 0 : storage->labels != NULL ? (real)storage->labels[row] : (real)storage->targets[row * targets + j];
+            w->targets[j * padded + b] = b >= n                    ? 0
+                                         : storage->labels != NULL ? (real)storage->labels[row]
+                                                                   : (real)storage->targets[row * targets + j];
     }
 }
 
@@ -345,9 +346,14 @@ static void outputs(const infl_workspace *w, size_t slot, double *out) {
 
 static infl_loss_call loss_call(const infl_workspace *w, const infl_loss *loss) {
     const node_arrays *node = output_node(w);
-    return (infl_loss_call){.outputs = w->network->n_outputs, .rows = w->rows, .valid = w->valid,
-                            .temperature = (real)loss->temperature, .f = node->value, .targets = w->targets,
-                            .cotangent = node->cotangent, .curvature = w->curvature};
+    return (infl_loss_call){.outputs = w->network->n_outputs,
+                            .rows = w->rows,
+                            .valid = w->valid,
+                            .temperature = (real)loss->temperature,
+                            .f = node->value,
+                            .targets = w->targets,
+                            .cotangent = node->cotangent,
+                            .curvature = w->curvature};
 }
 
 static void evaluate_loss(infl_workspace *w, const infl_loss *loss, double *losses) {
@@ -445,15 +451,16 @@ static void backward_layers(infl_workspace *w, const infl_point *at, size_t from
         infl_layer_call call = layer_call(w, i, at);
         call.last = 1;
         call.mode = INFL_BACKWARD_FIRST;
-        call.gradient = layer->parameters > 0 ? (real *)gradients + (layer->offset - w->network->layers[from].offset)
-                                              : NULL;
+        call.gradient =
+            layer->parameters > 0 ? (real *)gradients + (layer->offset - w->network->layers[from].offset) : NULL;
         kinds[layer->spec.kind]->backward(&call);
     }
 }
 
 /* Takes gradients of single rows as they are formed: of `length` parameters from `offset` on, × B. */
 typedef struct row_sink {
-    void (*take)(const infl_workspace *w, const struct row_sink *sink, size_t offset, size_t length, const real *values);
+    void (*take)(const infl_workspace *w, const struct row_sink *sink, size_t offset, size_t length,
+                 const real *values);
     const infl_point *at;
     double *out;
     real *gathered;
@@ -524,8 +531,9 @@ static void gram(const void *rows, size_t l, size_t stride, size_t first, size_t
 
 static void take_products(const infl_workspace *w, const row_sink *sink, size_t offset, size_t length,
                           const real *values) {
-    INFL_REAL(multiply)(sink->k, w->rows, length, (const real *)sink->at->tangents + offset, w->network->n_parameters, 1,
-                        values, w->rows, w->row_products, w->rows, 0);
+    INFL_REAL(multiply)
+    (sink->k, w->rows, length, (const real *)sink->at->tangents + offset, w->network->n_parameters, 1, values, w->rows,
+     w->row_products, w->rows, 0);
     for (size_t b = 0; b < w->valid; b++)
         for (size_t s = 0; s < sink->k; s++)
             sink->out[b * sink->stride + s] += (double)w->row_products[s * w->rows + b];
@@ -572,10 +580,15 @@ static infl_status loss_of_row(const infl_loss *loss, const double *f, size_t n,
         }
     }
     double loss_value;
-    infl_loss_call call = {.outputs = n, .rows = ROWS, .valid = 1,
-                           .temperature = (real)loss->temperature, .f = {arrays[0], arrays[0] + n * ROWS},
+    infl_loss_call call = {.outputs = n,
+                           .rows = ROWS,
+                           .valid = 1,
+                           .temperature = (real)loss->temperature,
+                           .f = {arrays[0], arrays[0] + n * ROWS},
                            .cotangent = {arrays[1], arrays[1] + n * ROWS},
-                           .curvature = arrays[2], .targets = arrays[3], .losses = &loss_value};
+                           .curvature = arrays[2],
+                           .targets = arrays[3],
+                           .losses = &loss_value};
     for (size_t j = 0; j < n; j++) {
         arrays[0][j * ROWS] = (real)f[j];
         if (hessian != NULL)
@@ -591,7 +604,8 @@ static infl_status loss_of_row(const infl_loss *loss, const double *f, size_t n,
         finite &= isfinite(arrays[1][i]) != 0;
     if (!finite) {
         infl_release(block.base);
-        return infl_fail(INFL_E_NONFINITE, "the loss or a derivative of it is NaN or infinite; the outputs are too large");
+        return infl_fail(INFL_E_NONFINITE,
+                         "the loss or a derivative of it is NaN or infinite; the outputs are too large");
     }
     if (value != NULL)
         *value = loss_value;

@@ -142,7 +142,7 @@ static void take_mean(const infl_layer_call *c, const window_place *place) {
         for (size_t b = 0; b < c->rows; b += INFL_LANES) {
             vector sum = {0};
             EACH_TAP(c, place, pixel, tap)
-                sum += load(input_pixel(c, s, pixel) + b);
+            sum += load(input_pixel(c, s, pixel) + b);
             store(output_pixel(c, c->y, s, place->output) + b, share(c) * sum);
         }
 }
@@ -167,7 +167,10 @@ static void backward_average(const infl_layer_call *c) {
     each_window(c, return_share);
 }
 
-const infl_layer_kind INFL_REAL(layer_max_pool) = {.name = "max_pool2d", .n_inputs = 1, .shape = shape_of_largest,
-                                                   .forward = forward_largest, .backward = backward_largest};
-const infl_layer_kind INFL_REAL(layer_average_pool) = {.name = "average_pool2d", .n_inputs = 1, .shape = shape,
-                                                       .forward = forward_average, .backward = backward_average};
+const infl_layer_kind INFL_REAL(layer_max_pool) = {.name = "max_pool2d",
+                                                   .n_inputs = 1,
+                                                   .shape = shape_of_largest,
+                                                   .forward = forward_largest,
+                                                   .backward = backward_largest};
+const infl_layer_kind INFL_REAL(layer_average_pool) = {
+    .name = "average_pool2d", .n_inputs = 1, .shape = shape, .forward = forward_average, .backward = backward_average};

@@ -42,8 +42,8 @@ static double *noise(size_t n, uint64_t state) {
 static void save(const char *folder, const char *name, const double *x, size_t rows, size_t columns) {
     char path[4096], header[128], shape[96];
     snprintf(path, sizeof path, "%s/%s.npy", folder, name);
-    int n = snprintf(shape, sizeof shape, "{'descr': '<f8', 'fortran_order': False, 'shape': (%zu, %zu), }", rows,
-                     columns);
+    int n =
+        snprintf(shape, sizeof shape, "{'descr': '<f8', 'fortran_order': False, 'shape': (%zu, %zu), }", rows, columns);
     memset(header, ' ', sizeof header);
     memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10);
     memcpy(header + 10, shape, (size_t)n);
