@@ -12,20 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "common/arguments.h"
 #include "common/interrupt.h"
 #include "common/journal.h"
 #include "common/output.h"
 #include "common/plot.h"
+#include "common/program.h"
 #include "common/progress.h"
 #include "common/statistics.h"
 #include "common/try.h"
-
-enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
 
 /* ---- settings --------------------------------------------------------------------------------------------------- */
 
@@ -863,7 +859,7 @@ static int run_all(plan *p, journal *record) {
     qsort(open, n, sizeof *open, by_falling_work);
     progress *bar = progress_begin(work);
 #ifdef _OPENMP
-    int threads = p->s->threads == 0 ? omp_get_max_threads() : (int)p->s->threads;
+    int threads = program_threads(p->s->threads);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (n > 1) reduction(+ : failures)
 #else
     int threads = 1;
@@ -1365,16 +1361,14 @@ static int write_results(const plan *p) {
 
 /* ---- the program ------------------------------------------------------------------------------------------------ */
 
-static void print_help(const argument *table, size_t n) {
-    printf("Usage: iris [options]\n"
-           "Figures 1 and 2 of \"Influence Functions in Deep Learning Are Fragile\" on Iris: how well the influence\n"
-           "function predicts what retraining without a row does, against depth, width and weight decay.\n\n"
-           "Options [default]:\n");
-    arguments_print_help(stdout, table, n);
-    printf("\nThe folder gets fig1a.csv ... fig2c.csv with their .gp, .png and .svg, summary.csv (paper and here),\n"
-           "controls.csv and rows.csv (all that was measured), paper.csv, settings.txt and journal.csv.\n"
-           "Exit status: 0 done, 1 failed, 2 an option is wrong, 130 interrupted.\n");
-}
+static const char about[] =
+    "Figures 1 and 2 of \"Influence Functions in Deep Learning Are Fragile\" on Iris: how well the influence\n"
+    "function predicts what retraining without a row does, against depth, width and weight decay.\n";
+
+static const char files[] =
+    "The folder gets fig1a.csv ... fig2c.csv with their .gp, .png and .svg, summary.csv (paper and here),\n"
+    "controls.csv and rows.csv (all that was measured), paper.csv, settings.txt and journal.csv.\n"
+    "Exit status: 0 done, 1 failed, 2 an option is wrong, 130 interrupted.\n";
 
 /* Removes what an earlier run left of the wanted figures, so that none stands beside other settings. */
 static int remove_old_figures(const settings *s) {
@@ -1404,11 +1398,7 @@ static int run(const settings *s, const argument *table, size_t n_options) {
     if (record != NULL) {
         int failures = run_all(&p, record);
         int unwritten = write_results(&p);
-        result = failures != 0 || unwritten != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-        if (interrupt_requested()) {
-            fprintf(stderr, "iris: stopped; --resume continues with the same settings\n");
-            result = EXIT_SIGNAL + interrupt_requested();
-        }
+        result = program_end("iris", failures != 0 || unwritten != 0);
     }
     journal_close(record);
     for (size_t i = 0; i < p.n; i++) {
@@ -1422,21 +1412,10 @@ int main(int argc, char **argv) {
     settings s;
     argument table[MAX_OPTIONS];
     size_t n = settings_table(&s, table);
-    settings_default(&s, PRESET_DEMO);
-    if (arguments_parse("iris", argc, argv, table, n) != 0)
-        return EXIT_USAGE;
-    size_t preset = s.preset; /* wherever it stands on the line, the other options change what it says */
-    settings_default(&s, preset);
-    arguments_parse("iris", argc, argv, table, n);
-    if (s.version) {
-        printf("iris %s\n", infl_version());
-        return EXIT_SUCCESS;
-    }
-    if (s.help) {
-        settings_default(&s, preset);
-        print_help(table, n);
-        return EXIT_SUCCESS;
-    }
+    const program p = {"iris", about, files, table, n, &s, settings_default, &s.preset, &s.help, &s.version};
+    int result;
+    if (program_begin(&p, PRESET_DEMO, argc, argv, &result))
+        return result;
     interrupt_install();
     return run(&s, table, n);
 }

@@ -12,9 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "common/arguments.h"
 #include "common/interrupt.h"
@@ -22,13 +19,13 @@
 #include "common/mnist_results.h"
 #include "common/mnist_settings.h"
 #include "common/output.h"
+#include "common/program.h"
 #include "common/settle.h"
 #include "common/stages.h"
 #include "common/statistics.h"
 #include "common/try.h"
 #include "common/vectors.h"
 
-enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128 };
 /* An optimum is one where the gradient's norm is no more than this and the Hessian positive definite. */
 static const double REST = 1e-5;
 /* Newton's method goes on in double precision from a gradient of this norm on. */
@@ -831,17 +828,15 @@ static infl_status run_all(study *t) {
 
 /* ---- the program ------------------------------------------------------------------------------------------------ */
 
-static void print_help(const argument *table, size_t n) {
-    printf("Usage: mnist [options]\n"
-           "Figure 3 of \"Influence Functions in Deep Learning Are Fragile\" on a tenth of MNIST: how well the\n"
-           "influence function predicts what retraining without a row does, with and without weight decay.\n\n"
-           "Options [default]:\n");
-    arguments_print_help(stdout, table, n);
-    printf("\nThe folder gets fig3a.csv, fig3b.csv and fig3c.csv with their .gp, .png and .svg, eigenvalues.csv,\n"
-           "inverses.csv, summary.csv (paper and here), points.csv (of the pictures), settings.txt, and what --resume\n"
-           "needs under networks/.\n"
-           "Exit status: 0 done, 1 failed, 2 an option is wrong or the data is not there, 130 interrupted.\n");
-}
+static const char about[] =
+    "Figure 3 of \"Influence Functions in Deep Learning Are Fragile\" on a tenth of MNIST: how well the\n"
+    "influence function predicts what retraining without a row does, with and without weight decay.\n";
+
+static const char files[] =
+    "The folder gets fig3a.csv, fig3b.csv and fig3c.csv with their .gp, .png and .svg, eigenvalues.csv,\n"
+    "inverses.csv, summary.csv (paper and here), points.csv (of the pictures), settings.txt, and what --resume\n"
+    "needs under networks/.\n"
+    "Exit status: 0 done, 1 failed, 2 an option is wrong or the data is not there, 130 interrupted.\n";
 
 /* Begins anew: what earlier networks left would be of other settings. */
 static int remove_kept(const study *t) {
@@ -857,14 +852,9 @@ static int remove_kept(const study *t) {
 }
 
 static int run(const settings *s, const argument *table, size_t n_options) {
-    study t = {.s = s, .threads = (int)s->threads};
+    study t = {.s = s, .threads = program_threads(s->threads)};
     int result = EXIT_FAILURE;
     settlement here = {"mnist", s->out, s->resume, s->anew, arguments_fingerprint(table, n_options, infl_version())};
-#ifdef _OPENMP
-    t.threads = t.threads == 0 ? omp_get_max_threads() : t.threads;
-#else
-    t.threads = 1;
-#endif
     if (make_networks(&t, here.fingerprint) != 0) {
         fprintf(stderr, "mnist: no memory\n");
         goto out;
@@ -886,17 +876,11 @@ static int run(const settings *s, const argument *table, size_t n_options) {
     status = run_all(&t);
     int failed = status != INFL_OK && !(status == INFL_E_CANCELLED && interrupt_requested());
     if (failed)
-        fprintf(stderr, "mnist: %s: %s\n", infl_status_name(status),
-                status == INFL_E_MEMORY ? "no memory" : infl_last_error());
+        program_say_failure("mnist", status);
     failed |= results_write(s, t.all, t.n_networks);
     if (s->plots && !failed && !interrupt_requested())
         failed |= results_draw(s);
-    failed |= fflush(stdout) != 0;
-    result = failed ? EXIT_FAILURE : EXIT_SUCCESS;
-    if (interrupt_requested()) {
-        fprintf(stderr, "mnist: stopped; --resume continues with the same settings\n");
-        result = EXIT_SIGNAL + interrupt_requested();
-    }
+    result = program_end("mnist", failed);
 out:
     clear_network(&t);
     infl_dataset_destroy(t.test_rows);
@@ -912,27 +896,12 @@ int main(int argc, char **argv) {
     settings s;
     argument table[MNIST_OPTIONS];
     size_t n = mnist_settings_table(&s, table);
-    mnist_settings_default(&s, MNIST_SMALL);
-    if (arguments_parse("mnist", argc, argv, table, n) != 0)
+    const program p = {"mnist", about, files, table, n, &s, mnist_settings_default, &s.preset, &s.help, &s.version};
+    int result;
+    if (program_begin(&p, MNIST_SMALL, argc, argv, &result))
+        return result;
+    if (program_find_data("mnist", &s.data) != 0)
         return EXIT_USAGE;
-    size_t preset = s.preset; /* wherever it stands on the line, the other options change what it says */
-    mnist_settings_default(&s, preset);
-    arguments_parse("mnist", argc, argv, table, n);
-    if (s.version) {
-        printf("mnist %s\n", infl_version());
-        return EXIT_SUCCESS;
-    }
-    if (s.help) {
-        mnist_settings_default(&s, preset);
-        print_help(table, n);
-        return EXIT_SUCCESS;
-    }
-    if (s.data[0] == '\0' && getenv("INFLUENCE_DATA") != NULL)
-        s.data = getenv("INFLUENCE_DATA");
-    if (s.data[0] == '\0') {
-        fprintf(stderr, "mnist: there is no folder to read from; name one by --data or INFLUENCE_DATA\n");
-        return EXIT_USAGE;
-    }
     if (s.top + s.band > s.rows || s.sweep_top > s.top || s.band_points > s.test_points) {
         fprintf(stderr, "mnist: top + band may not be more than rows, sweep-top not more than top, band-points not "
                         "more than test-points\n");

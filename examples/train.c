@@ -14,10 +14,11 @@
 #include "common/interrupt.h"
 #include "common/mnist.h"
 #include "common/output.h"
+#include "common/program.h"
 #include "common/progress.h"
 #include "common/try.h"
 
-enum { EXIT_USAGE = 2, EXIT_SIGNAL = 128, MAX_PATH = 4096 };
+enum { MAX_PATH = 4096 };
 
 /* ---- settings --------------------------------------------------------------------------------------------------- */
 

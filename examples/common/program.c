@@ -1,0 +1,65 @@
+#include "program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "interrupt.h"
+
+static void print_help(const program *p) {
+    printf("Usage: %s [options]\n%s\nOptions [default]:\n", p->name, p->about);
+    arguments_print_help(stdout, p->table, p->n_options);
+    printf("\n%s", p->files);
+}
+
+int program_begin(const program *p, size_t preset, int argc, char **argv, int *result) {
+    p->set_default(p->settings, preset);
+    *result = EXIT_USAGE;
+    if (arguments_parse(p->name, argc, argv, p->table, p->n_options) != 0)
+        return 1;
+    preset = *p->preset; /* wherever it stands on the line, the other options change what it says */
+    p->set_default(p->settings, preset);
+    arguments_parse(p->name, argc, argv, p->table, p->n_options);
+    int version = *p->version, help = *p->help;
+    if (version) {
+        printf("%s %s\n", p->name, infl_version());
+    } else if (help) {
+        p->set_default(p->settings, preset);
+        print_help(p);
+    }
+    *result = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return version || help;
+}
+
+int program_find_data(const char *name, const char **folder) {
+    if ((*folder)[0] == '\0' && getenv("INFLUENCE_DATA") != NULL)
+        *folder = getenv("INFLUENCE_DATA");
+    if ((*folder)[0] != '\0')
+        return 0;
+    fprintf(stderr, "%s: there is no folder to read from; name one by --data or INFLUENCE_DATA\n", name);
+    return -1;
+}
+
+int program_threads(size_t asked) {
+#ifdef _OPENMP
+    return asked == 0 ? omp_get_max_threads() : (int)asked;
+#else
+    (void)asked;
+    return 1;
+#endif
+}
+
+void program_say_failure(const char *name, infl_status status) {
+    fprintf(stderr, "%s: %s: %s\n", name, infl_status_name(status),
+            status == INFL_E_MEMORY ? "no memory" : infl_last_error());
+}
+
+int program_end(const char *name, int failed) {
+    failed |= fflush(stdout) != 0;
+    if (!interrupt_requested())
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    fprintf(stderr, "%s: stopped; --resume continues with the same settings\n", name);
+    return EXIT_SIGNAL + interrupt_requested();
+}
