@@ -154,7 +154,7 @@ $(EXAMPLE_PROGRAMS) $(BENCH_PROGRAMS): $(BUILD)/%: $(OBJ)/%.o $(EXAMPLE_COMMON:%
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-.PHONY: examples demo bench bench-kernels
+.PHONY: examples demo bench bench-kernels bench-solvers
 examples: $(EXAMPLE_PROGRAMS)
 
 demo: all ## train on Iris, attribute, retrain, compare: pictures and tables in build/iris
@@ -165,6 +165,9 @@ bench: all $(BENCH_PROGRAMS) ## measure against PyTorch, into build/bench.json
 
 bench-kernels: $(BENCH_PROGRAMS) ## the passes of a convolution alone, in GFLOP/s
 	$(BUILD)/bench/kernels
+
+bench-solvers: $(BENCH_PROGRAMS) ## every inverse against the exact one, on MNIST under INFLUENCE_DATA (some minutes)
+	$(BUILD)/bench/solvers
 
 # ---- tests
 

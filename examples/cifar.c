@@ -327,8 +327,8 @@ static infl_status look_at_network(study *t) {
 static infl_status look_at_spectrum(study *t, infl_curvature *curvature, double *solve) {
     infl_lanczos_options options = INFL_LANCZOS_OPTIONS_INIT;
     options.sample = t->s->spectrum_rows;
-    options.tolerance = 1e-3;
-    options.max_iterations = t->p < 100 ? t->p : 100;
+    options.tolerance = 1e-4;
+    options.max_iterations = t->p < 150 ? t->p : 150;
     for (int largest = 0; largest < 2 && t->s->spectrum_rows > 0; largest++) {
         double *value = &solve[largest ? SOLVE_lambda_max : SOLVE_lambda_min];
         infl_status status = infl_curvature_lanczos(curvature, 1, largest, &options, value, NULL, NULL);

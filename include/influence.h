@@ -697,8 +697,8 @@ INFL_API infl_status infl_objective_dense(infl_objective *objective, infl_curvat
 typedef struct infl_curvature infl_curvature;
 
 /*
- * As a damping: the least λ that lifts the smallest eigenvalue of C + λI to a thousandth of the largest, 0 where C's is
- * above that. It is found at once, at the present θ, by Lanczos, some 30 to 100 products; infl_curvature_damping says it,
+ * As a damping: the least λ that lifts the smallest eigenvalue of C + λI to a five-hundredth of the largest, 0 where C's is
+ * above that. It is found at once, at the present θ, by Lanczos, some 30 to 300 products; infl_curvature_damping says it,
  * and after a change of θ infl_curvature_set_damping finds another.
  */
 #define INFL_DAMPING_AUTO (-1.0)

@@ -11,6 +11,7 @@
 
 /* Columns of a dense matrix that are asked for at once: they bound the memory and leave threads enough side by side. */
 #define DENSE_BLOCK ((size_t)128)
+#define MOST_FOR_DAMPING ((size_t)300)
 
 static infl_status curvature_create(infl_curvature **out, const infl_curvature_ops *ops, void *self, size_t p,
                                     size_t n_rows) {
@@ -28,14 +29,16 @@ static infl_status check_damping(const char *function, double damping) {
     return INFL_OK;
 }
 
-/* low + λ ≥ (m + λ)/1000, m the largest magnitude; both by what Lanczos may be off on the safe side. */
+/* low + λ ≥ (m + λ)/condition, m the largest magnitude; both by what Lanczos may be off on the safe side. */
 static infl_status find_damping(infl_curvature *curvature, double *damping) {
-    static const double condition = 1000;
+    /* in f32 products are off by some 1e-6 of ‖C‖, so residuals level off at 1e-6 × this: below the default tolerances */
+    static const double condition = 500;
     static const uint64_t seed = 1;
     infl_sample all = {NULL, curvature->n_rows}; /* a single row may bend more than all others */
     infl_extremes ends;
     curvature->damping = 0;
-    INFL_TRY(infl_curvature_extremes(curvature, &all, seed, 1 / condition, NULL, NULL, &ends, NULL));
+    const infl_extremes_goal goal = {1 / condition, 1 / condition, MOST_FOR_DAMPING};
+    INFL_TRY(infl_curvature_extremes(curvature, &all, seed, &goal, NULL, NULL, &ends, NULL));
     double low = ends.low - ends.low_error, largest = fmax(fabs(low), ends.high + ends.high_error);
     *damping = fmax(0, (largest / condition - low) / (1 - 1 / condition));
     return INFL_OK;

@@ -51,12 +51,23 @@ typedef struct infl_extremes {
 } infl_extremes;
 
 /*
- * Of C_S + λI by Lanczos, S the sample, until both errors are within tolerance × the largest magnitude or 100 products
- * are done. dominant: the Ritz vector of the largest magnitude (p numbers), or NULL. Progress as stage "prepare".
+ * How well the ends are to be known. tolerance: both errors, relative to the largest magnitude. The smallest eigenvalue is
+ * mostly a thousandth of that or less, among many others: with floor > 0 its error is to be within a tenth of itself or of
+ * floor × the largest magnitude, whichever is more, and it has to have moved less in the last quarter of the products,
+ * as a Ritz value may pause at an eigenvalue that is not the smallest.
+ */
+typedef struct infl_extremes_goal {
+    double tolerance, floor;
+    size_t most; /* products; the goal may be missed then, and the errors say so */
+} infl_extremes_goal;
+
+/*
+ * Of C_S + λI by Lanczos, S the sample. dominant: the Ritz vector of the largest magnitude (p numbers), or NULL. Progress
+ * as stage "prepare".
  */
 infl_status infl_curvature_extremes(infl_curvature *curvature, const infl_sample *sample, uint64_t seed,
-                                    double tolerance, infl_progress_fn progress, void *context, infl_extremes *out,
-                                    double *dominant);
+                                    const infl_extremes_goal *goal, infl_progress_fn progress, void *context,
+                                    infl_extremes *out, double *dominant);
 
 /* θ and state, to be released also on failure; NULL where C depends on none. */
 infl_status infl_curvature_read_point(const infl_curvature *curvature, double **point);

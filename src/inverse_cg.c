@@ -112,7 +112,8 @@ static infl_status refuse(const conjugate_gradients *self, const column *c, int 
     infl_status status;
     if (over_batch) {
         infl_extremes ends;
-        INFL_TRY(infl_curvature_extremes(inverse->curvature, self->batch, inverse->options.seed, 1e-3, NULL, NULL,
+        const infl_extremes_goal goal = {1e-3, 1e-3, 100};
+        INFL_TRY(infl_curvature_extremes(inverse->curvature, self->batch, inverse->options.seed, &goal, NULL, NULL,
                                          &ends, NULL));
         char found[160];
         snprintf(found, sizeof found,

@@ -21,7 +21,7 @@
 #define BATCH_SHARE ((size_t)16) /* of the rows in a batch of our choice, */
 #define LEAST_BATCH ((size_t)64) /* which is of no fewer: all rows then cost little more */
 #define SCALE_MARGIN 1.1
-#define SCALE_TOLERANCE 0.01
+static const infl_extremes_goal scale_goal = {0.01, 0, 100};
 #define PROBES 10                                            /* batches whose largest eigenvalue is looked at */
 #define PROBE_STEPS 10                                       /* from the dominant direction of all rows */
 #define PROBE_STREAM (INFL_STREAM_LISSA | (UINT64_MAX << 8)) /* of a repeat that never runs */
@@ -88,8 +88,8 @@ static infl_status find_scale(infl_inverse *inverse) {
     INFL_ALLOCATE_OR_OUT(dominant, p);
     INFL_ALLOCATE_OR_OUT(image, p);
     INFL_ALLOCATE_OR_OUT(rows, self->batch);
-    if ((status = infl_curvature_extremes(inverse->curvature, &sample, options->seed, SCALE_TOLERANCE,
-                                          options->progress, options->progress_context, &ends, dominant)) != INFL_OK)
+    if ((status = infl_curvature_extremes(inverse->curvature, &sample, options->seed, &scale_goal, options->progress,
+                                          options->progress_context, &ends, dominant)) != INFL_OK)
         goto out;
     largest = fmax(fabs(ends.low) + ends.low_error, fabs(ends.high) + ends.high_error);
     if (largest == 0) {

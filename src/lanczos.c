@@ -8,7 +8,6 @@
 #include "random.h"
 
 #define MOST_BY_DEFAULT ((size_t)300)
-#define MOST_FOR_EXTREMES ((size_t)100)
 
 /* The basis grows by a vector a product, T is its projection of the operator: αs on the diagonal, βs beside it. */
 typedef struct lanczos {
@@ -211,21 +210,33 @@ out:
     return infl_in_name_of(__func__, status);
 }
 
+/* before: the smallest Ritz value a quarter of the products ago. */
+static int reached(const infl_extremes_goal *goal, const infl_extremes *ends, double before, int complete) {
+    double magnitude = fmax(fabs(ends->low), fabs(ends->high));
+    if (fmax(ends->low_error, ends->high_error) > goal->tolerance * magnitude)
+        return 0;
+    double accuracy = 0.1 * fmax(fabs(ends->low), goal->floor * magnitude);
+    return goal->floor == 0 || complete || (ends->low_error <= accuracy && before - ends->low <= accuracy);
+}
+
 infl_status infl_curvature_extremes(infl_curvature *curvature, const infl_sample *sample, uint64_t seed,
-                                    double tolerance, infl_progress_fn progress, void *context, infl_extremes *out,
-                                    double *dominant) {
-    size_t p = curvature->p, most = p < MOST_FOR_EXTREMES ? p : MOST_FOR_EXTREMES;
+                                    const infl_extremes_goal *goal, infl_progress_fn progress, void *context,
+                                    infl_extremes *out, double *dominant) {
+    size_t p = curvature->p, most = p < goal->most ? p : goal->most;
+    infl_extremes ends = {0, 0, INFINITY, INFINITY};
     lanczos self = {.curvature = curvature, .sample = *sample, .p = p, .most = most, .seed = seed};
-    double *values = NULL, *vectors = NULL, low_error = INFINITY, high_error = INFINITY, magnitude = 0;
+    double *values = NULL, *vectors = NULL, *lows = NULL; /* the smallest Ritz value after each product */
     infl_status status = begin(&self);
     if (status != INFL_OK)
         goto out;
     INFL_ALLOCATE_OR_OUT(values, most);
-    for (size_t look = 1; self.steps < most && fmax(low_error, high_error) > tolerance * magnitude;) {
+    INFL_ALLOCATE_OR_OUT(lows, most);
+    for (size_t look = 1, met = 0; self.steps < most && !met;) {
         if ((status = infl_report_progress(progress, context, "prepare", self.steps, most)) != INFL_OK ||
             (status = step(&self)) != INFL_OK)
             goto out;
         size_t m = self.steps;
+        lows[m - 1] = m > 1 ? lows[m - 2] : INFINITY;
         if (m < look && m < most)
             continue;
         look = m + 1 + m / 10;
@@ -233,17 +244,19 @@ infl_status infl_curvature_extremes(infl_curvature *curvature, const infl_sample
         INFL_ALLOCATE_MATRIX_OR_OUT(vectors, m, m);
         if ((status = ritz(&self, values, vectors)) != INFL_OK)
             goto out;
-        magnitude = fmax(fabs(values[0]), fabs(values[m - 1]));
-        low_error = fabs(self.beta[m - 1] * vectors[m - 1]);
-        high_error = fabs(self.beta[m - 1] * vectors[m * m - 1]);
+        lows[m - 1] = values[0];
+        ends = (infl_extremes){values[0], values[m - 1], fabs(self.beta[m - 1] * vectors[m - 1]),
+                               fabs(self.beta[m - 1] * vectors[m * m - 1])};
+        met = (size_t)reached(goal, &ends, lows[m - 1 - m / 4], m == p);
     }
     size_t last = self.steps - 1;
-    *out = (infl_extremes){values[0], values[last], low_error, high_error};
+    *out = ends;
     if (dominant != NULL)
         ritz_vector(&self, vectors + (fabs(values[0]) > fabs(values[last]) ? 0 : last * self.steps), dominant);
 out:
     end(&self);
     infl_release(values);
     infl_release(vectors);
+    infl_release(lows);
     return status;
 }

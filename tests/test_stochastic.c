@@ -420,10 +420,10 @@ START_TEST(test_threads) {
 }
 END_TEST
 
-/* The least λ with λmin + λ ≥ (m + λ)/1000, m the largest magnitude. */
+/* The least λ with λmin + λ ≥ (m + λ)/500, m the largest magnitude. */
 static double least_damping(const double *values, size_t p) {
     double magnitude = fmax(fabs(values[0]), fabs(values[p - 1]));
-    return fmax(0, (magnitude / 1000 - values[0]) / (1 - 1.0 / 1000));
+    return fmax(0, (magnitude / 500 - values[0]) / (1 - 1.0 / 500));
 }
 
 START_TEST(test_damping) {
@@ -438,8 +438,8 @@ START_TEST(test_damping) {
     infl_curvature *curvature = NULL;
     assert_ok(infl_curvature_from_matrix(&curvature, a.matrix, N, INFL_DAMPING_AUTO));
     found = infl_curvature_damping(curvature);
-    /* Lanczos stops at errors of a thousandth of the magnitude, which are added on the safe side */
-    ck_assert_msg(found >= expected * (1 - 1e-12) && found <= expected + 2.1e-3 * magnitude, "%g for %g", found,
+    /* Lanczos stops at errors of a five-hundredth of the magnitude, which are added on the safe side */
+    ck_assert_msg(found >= expected * (1 - 1e-12) && found <= expected + 4.1e-3 * magnitude, "%g for %g", found,
                   expected);
     ck_assert(lowest[_i] < 0.5 || found == 0);
     infl_inverse *inverse;
@@ -486,10 +486,33 @@ START_TEST(test_damping) {
         assert_ok(infl_curvature_set_damping(curvature, INFL_DAMPING_AUTO));
         expected = least_damping(values_at, P);
         found = infl_curvature_damping(curvature);
-        ck_assert_msg(found >= expected && found <= expected + 2.1e-3 * values_at[P - 1], "%g for %g", found, expected);
+        ck_assert_msg(found >= expected && found <= expected + 4.1e-3 * values_at[P - 1], "%g for %g", found, expected);
     }
     infl_curvature_destroy(curvature);
     regression_destroy(&s);
+}
+END_TEST
+
+/*
+ * A network's spectrum: all but a few eigenvalues lie within a thousandth of the largest around 0, so a Ritz value there
+ * has a small residual long before it is the smallest eigenvalue.
+ */
+START_TEST(test_damping_among_many) {
+    enum { N = 500, LARGE = 20 };
+    double values[N];
+    values[0] = -0.28;
+    for (size_t i = 1; i < N - LARGE; i++)
+        values[i] = -0.02 + 0.07 * (double)i / N;
+    for (size_t i = 0; i < LARGE; i++)
+        values[N - LARGE + i] = 97 * pow(0.7, (double)(LARGE - 1 - i));
+    spectral a = spectral_create(values, N, (uint64_t)_i);
+    double expected = least_damping(values, N);
+    infl_curvature *curvature;
+    assert_ok(infl_curvature_from_matrix(&curvature, a.matrix, N, INFL_DAMPING_AUTO));
+    double found = infl_curvature_damping(curvature);
+    ck_assert_msg(found >= expected * (1 - 1e-9) && found <= 1.15 * expected, "%g for %g", found, expected);
+    infl_curvature_destroy(curvature);
+    spectral_destroy(&a);
 }
 END_TEST
 
@@ -720,6 +743,7 @@ Suite *stochastic_suite(void) {
     add_case(suite, "stochastic/cg/indefinite", test_cg_batch_indefinite, 1);
     add_case(suite, "stochastic/threads", test_threads, 2);
     add_case(suite, "stochastic/damping", test_damping, 6);
+    add_case(suite, "stochastic/damping_among_many", test_damping_among_many, 4);
     add_case(suite, "stochastic/sample/choose", test_choose, 1);
     add_case(suite, "stochastic/sample/lanczos", test_sample, 1);
     add_case(suite, "stochastic/zoo", test_zoo, 12);

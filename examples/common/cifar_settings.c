@@ -98,7 +98,7 @@ size_t cifar_settings_table(settings *s, argument *table) {
         {"both-curvatures", ARGUMENT_SWITCH, &s->both_curvatures, NULL, 0, 0, 0,
          "also predict for the same rows by the other one"},
         {"damping", ARGUMENT_REAL, &s->damping, NULL, -1, 1e6, 1,
-         "λ; -1: the least that lifts the smallest eigenvalue to a thousandth of the largest"},
+         "λ; -1: the least that lifts the smallest eigenvalue to a five-hundredth of the largest"},
         {"solver", ARGUMENT_CHOICE, &s->solver, "lissa|cg", 0, 0, 1, "the stochastic estimate, or conjugate gradients"},
         {"solver-batch", ARGUMENT_SIZE, &s->solver_batch, NULL, 0, 60000, 1,
          "rows of a step; 0: a sixteenth (lissa) or all of them (cg)"},
