@@ -128,7 +128,7 @@ $(STATIC): $(OBJECTS) $(OBJ)/version $(BUILD)/objects
 	$(call say,AR)
 	$(Q)$(AR) rcs $@ $(OBJECTS)
 
-$(SHARED): $(OBJECTS) $(OBJ)/version $(BUILD)/objects
+$(SHARED): $(OBJECTS) $(OBJ)/version $(BUILD)/objects src/influence.map
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/influence.map -Wl,-z,defs -Wl,-z,text -o $@ \
@@ -186,9 +186,9 @@ $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
-.PHONY: check run-tests oracle real-data headercheck readmecheck symbolcheck format formatcheck check-sanitize \
-        check-valgrind
-check: all headercheck symbolcheck readmecheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
+.PHONY: check run-tests oracle real-data headercheck readmecheck symbolcheck abi abicheck format formatcheck \
+        check-sanitize check-valgrind
+check: all headercheck symbolcheck abicheck readmecheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 	$(TEST_PROGRAM) $(TEST)
 
 run-tests: $(TEST_PROGRAM)
@@ -211,6 +211,19 @@ readmecheck: examples ## the listing of the README is a program that runs
 
 symbolcheck: $(SHARED) $(STATIC) ## what the libraries export and use
 	scripts/check-symbols include/influence.h $(SHARED) $(STATIC)
+
+abicheck: $(SHARED) ## whether the binary interface is the one in tests/abi.txt, and what a difference breaks
+	@scripts/abi include/influence.h $(SHARED) $(CC) >$(BUILD)/abi.txt
+	scripts/check-abi include/influence.h tests/abi.txt $(BUILD)/abi.txt CHANGELOG.md
+	tests/abi-cases scripts/check-abi tests/abi.txt
+
+abi: ## accept the binary interface as it is: new functions into src/influence.map, everything into tests/abi.txt
+	@scripts/update-map include/influence.h src/influence.map
+	@$(MAKE) --no-print-directory $(SHARED)
+	@scripts/abi include/influence.h $(SHARED) $(CC) >$(BUILD)/abi.txt
+	@scripts/check-abi --accept include/influence.h tests/abi.txt $(BUILD)/abi.txt CHANGELOG.md
+	@[ ! -s $(BUILD)/abi.txt ] || { echo '# The binary interface on machines of 64 bits: `make abi` writes this, docs/abi.md explains.' && \
+	    cat $(BUILD)/abi.txt; } >tests/abi.txt
 
 real-data: examples ## train LeNet-5 on MNIST and ResNet18 on CIFAR-10 under INFLUENCE_DATA (some minutes)
 	scripts/check-real-data $(BUILD)/examples/train $(BUILD)/real-data

@@ -40,6 +40,9 @@
 #define INFL_VERSION_PATCH 0
 #define INFL_VERSION_STRING "0.1.0"
 
+/* One number that grows with the version, for comparisons: #if INFL_VERSION_NUMBER >= 200 is "0.2.0 or later". */
+#define INFL_VERSION_NUMBER (INFL_VERSION_MAJOR * 10000 + INFL_VERSION_MINOR * 100 + INFL_VERSION_PATCH)
+
 #if defined(_WIN32)
 #define INFL_API
 #elif defined(__GNUC__)
@@ -79,6 +82,9 @@ INFL_API const char *infl_last_error(void);
 
 /* The version of the library at run time, INFL_VERSION_STRING at its compilation. */
 INFL_API const char *infl_version(void);
+
+/* The same as a number: INFL_VERSION_NUMBER at the library's compilation. */
+INFL_API int infl_version_number(void);
 
 typedef enum infl_precision { INFL_F32 = 0, INFL_F64 = 1 } infl_precision;
 
@@ -411,6 +417,7 @@ typedef struct infl_tensor {
     size_t n_dims;
     size_t dims[4];
     int is_weight;     /* 1: decayed under INFL_DECAY_WEIGHTS; 0: a bias, or of batch normalisation */
+    size_t reserved[4]; /* 0 */
 } infl_tensor;
 INFL_API size_t infl_model_tensors(const infl_model *model);
 INFL_API infl_status infl_model_tensor(const infl_model *model, size_t index, infl_tensor *out);
@@ -859,6 +866,7 @@ typedef struct infl_solve_report {
     double batch;      /* rows in a batch at the end (n: all), LiSSA's and CG's; else NaN                          */
     double deviation;  /* LiSSA with repeats: standard error of their mean x over ‖x‖, else NaN. All recursions were
                           stopped by one tolerance, so it says what chance did, not how far x is from the solution  */
+    double reserved[4]; /* 0 */
 } infl_solve_report;
 
 /*

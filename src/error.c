@@ -10,6 +10,8 @@ const char *infl_last_error(void) { return last_error; }
 
 const char *infl_version(void) { return INFL_VERSION_STRING; }
 
+int infl_version_number(void) { return INFL_VERSION_NUMBER; }
+
 const char *infl_status_name(infl_status status) {
     static const char *const names[] = {
         "INFL_OK",           "INFL_E_ARGUMENT",    "INFL_E_MEMORY",

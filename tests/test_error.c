@@ -87,6 +87,11 @@ START_TEST(version) {
     char expected[32];
     snprintf(expected, sizeof expected, "%d.%d.%d", INFL_VERSION_MAJOR, INFL_VERSION_MINOR, INFL_VERSION_PATCH);
     ck_assert_str_eq(infl_version(), expected);
+    ck_assert_int_eq(infl_version_number(), INFL_VERSION_NUMBER);
+    ck_assert_int_eq(infl_version_number(), /* ordered as versions are, minor and patch below 100 */
+                     (INFL_VERSION_MAJOR * 100 + INFL_VERSION_MINOR) * 100 + INFL_VERSION_PATCH);
+    ck_assert_int_lt(INFL_VERSION_MINOR, 100);
+    ck_assert_int_lt(INFL_VERSION_PATCH, 100);
 }
 END_TEST
 
