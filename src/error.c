@@ -66,7 +66,8 @@ infl_status infl_read_options(void *options, size_t known, const void *given, co
         return INFL_OK;
     size_t size;
     memcpy(&size, given, sizeof size);
-    if (size < sizeof(size_t) || size > 1u << 16)
+    /* every version of such a struct has whole words, of which the size is the first */
+    if (size < sizeof size || size % sizeof size != 0 || size > 1u << 16)
         return infl_fail(INFL_E_ARGUMENT, "%s: %s has size %zu; initialise it with its INIT macro", function, name,
                          size);
     for (size_t i = known; i < size; i++)
