@@ -1,7 +1,7 @@
 # libinfluence, for GNU make: `make help` lists the targets, V=1 shows the commands.
 #
-# CC, CXX, CFLAGS, CPPFLAGS, LDFLAGS, DESTDIR, PREFIX, LIBDIR, INCLUDEDIR and PKGCONFIGDIR may be set on the command
-# line or in the environment. Objects of different flags live in different folders.
+# CC, CXX, CFLAGS, CPPFLAGS, LDFLAGS, DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR and MANDIR may be set on the
+# command line or in the environment. Objects of different flags live in different folders.
 
 ifeq ($(origin CC),default)
 CC = gcc
@@ -14,6 +14,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+MANDIR ?= $(PREFIX)/share/man
 INSTALL ?= install
 PKG_CONFIG ?= pkg-config
 
@@ -32,6 +33,12 @@ endif
 # Fedora and others keep these headers in folders of their own.
 LIBRARY_INCLUDES := $(addprefix -I,$(wildcard /usr/include/blis /usr/include/lapacke))
 LIBS = -lblis -llapacke -llapack -lz -ljansson -lxxhash -lm
+
+# The same for a program that is linked with static libraries, in the order of their needs: LAPACK's BLAS is BLIS, and
+# its own language's libraries are named where the compiler has them as static ones.
+STATIC_LIBS = -llapacke -llapack -lblis -lz -ljansson -lxxhash \
+              $(foreach name,gfortran quadmath,$(if $(filter /%,$(shell $(CC) -print-file-name=lib$(name).a)),-l$(name))) \
+              -lm -fopenmp
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -pedantic
 BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -fopenmp -Iinclude $(CPPFLAGS)
@@ -116,10 +123,10 @@ $(BUILD)/objects: FORCE
 	@mkdir -p $(@D)
 	@echo '$(OBJECTS)' | cmp -s - $@ || echo '$(OBJECTS)' >$@
 
-# The version stands in the header; the numbers beside it and the node of the symbol map have to agree.
-$(OBJ)/version: include/influence.h src/influence.map scripts/check-version
+# The version stands in the header; the numbers beside it, the symbol map's nodes and the manual page have to agree.
+$(OBJ)/version: include/influence.h src/influence.map docs/influence.3 scripts/check-version
 	@mkdir -p $(@D)
-	@scripts/check-version include/influence.h src/influence.map
+	@scripts/check-version include/influence.h src/influence.map docs/influence.3
 	@touch $@
 
 $(STATIC): $(OBJECTS) $(OBJ)/version $(BUILD)/objects
@@ -199,8 +206,8 @@ $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
-.PHONY: check run-tests oracle real-data headercheck readmecheck symbolcheck abi abicheck format formatcheck \
-        check-sanitize check-valgrind
+.PHONY: check run-tests oracle real-data headercheck readmecheck symbolcheck abi abicheck mancheck \
+        format formatcheck check-sanitize check-valgrind
 check: all headercheck symbolcheck abicheck readmecheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 	$(TEST_PROGRAM) $(TEST)
 
@@ -238,6 +245,11 @@ abi: ## accept the binary interface as it is: new functions into src/influence.m
 	@[ ! -s $(BUILD)/abi.txt ] || { echo '# The binary interface on machines of 64 bits: `make abi` writes this, docs/abi.md explains.' && \
 	    cat $(BUILD)/abi.txt; } >tests/abi.txt
 
+mancheck: ## the manual page, by mandoc or groff
+	@if command -v mandoc >/dev/null; then mandoc -Tlint docs/influence.3; \
+	elif command -v groff >/dev/null; then test -z "$$(groff -mandoc -ww -Tutf8 -z docs/influence.3 2>&1 | tee /dev/stderr)"; \
+	else echo 'mancheck: skipped; there is neither mandoc nor groff here'; fi
+
 real-data: examples ## train LeNet-5 on MNIST and ResNet18 on CIFAR-10 under INFLUENCE_DATA (some minutes)
 	scripts/check-real-data $(BUILD)/examples/train $(BUILD)/real-data
 
@@ -264,22 +276,23 @@ check-valgrind: $(TEST_PROGRAM) ## the tests under valgrind, with a check for le
 # ---- installation
 
 .PHONY: install uninstall installcheck
-install: $(STATIC) $(SHARED) ## into DESTDIR/PREFIX (/usr/local); LIBDIR, INCLUDEDIR, PKGCONFIGDIR
-	$(INSTALL) -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(PKGCONFIGDIR)
+install: $(STATIC) $(SHARED) ## into DESTDIR/PREFIX (/usr/local); LIBDIR, INCLUDEDIR, PKGCONFIGDIR, MANDIR
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(PKGCONFIGDIR) $(DESTDIR)$(MANDIR)/man3
 	$(INSTALL) -m 644 include/influence.h $(DESTDIR)$(INCLUDEDIR)/influence.h
+	$(INSTALL) -m 644 docs/influence.3 $(DESTDIR)$(MANDIR)/man3/influence.3
 	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)/libinfluence.a
 	$(INSTALL) -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))
 	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/libinfluence.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
 	    -e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' -e 's|@VERSION@|$(VERSION)|' \
-	    -e 's|@LIBS@|$(LIBS)|' pkgconfig/influence.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/influence.pc
+	    -e 's|@LIBS@|$(STATIC_LIBS)|' pkgconfig/influence.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/influence.pc
 	chmod 644 $(DESTDIR)$(PKGCONFIGDIR)/influence.pc
 
 uninstall: ## what install put there
 	rm -f $(DESTDIR)$(INCLUDEDIR)/influence.h $(DESTDIR)$(LIBDIR)/libinfluence.a \
 	    $(DESTDIR)$(LIBDIR)/$(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libinfluence.so \
-	    $(DESTDIR)$(PKGCONFIGDIR)/influence.pc
+	    $(DESTDIR)$(PKGCONFIGDIR)/influence.pc $(DESTDIR)$(MANDIR)/man3/influence.3
 
 installcheck: $(STATIC) $(SHARED) ## install into a stage, build C and C++ programs against it, run them, uninstall
 	MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' scripts/check-install

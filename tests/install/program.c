@@ -11,6 +11,10 @@ int main(void) {
     infl_model *model = NULL;
     infl_objective *objective = NULL;
     infl_train_result result;
+    if (infl_version_number() < INFL_VERSION_NUMBER) { /* the library may be newer than the header, not older */
+        fprintf(stderr, "built for %s, but running with %s\n", INFL_VERSION_STRING, infl_version());
+        return 1;
+    }
     int failed = infl_dataset_iris(&iris) != INFL_OK ||
                  infl_model_create_mlp(&model, INFL_F32, 4, units, 2, INFL_TANH, INFL_INIT_GLOROT, 1) != INFL_OK ||
                  infl_objective_create(&objective, model, &loss, iris, NULL) != INFL_OK ||
