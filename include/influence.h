@@ -20,7 +20,7 @@
  *             the environment.
  * Options     structs begin with their size and are initialised by their INIT macro: infl_x o = INFL_X_INIT. A NULL
  *             pointer to options means the defaults, where there are any (a convolution has none). Fields only get
- *             appended.
+ *             appended, and results have room for more, reserved and 0 (docs/abi.md).
  * Rows        "rows, n_rows" names rows by index; rows == NULL means all rows in order, and n_rows is then ignored.
  *             Where the result has one entry a row, all rows means as many as the objective has.
  * Threads     a handle is used by one thread at a time; different handles by any number, also where they share a
