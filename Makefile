@@ -297,6 +297,14 @@ uninstall: ## what install put there
 installcheck: $(STATIC) $(SHARED) ## install into a stage, build C and C++ programs against it, run them, uninstall
 	MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' PKG_CONFIG='$(PKG_CONFIG)' scripts/check-install
 
+# ---- documentation
+
+.PHONY: docs
+docs: ## the reference from the header by Doxygen: build/docs/html/index.html, manual pages in build/docs/man
+	@scripts/doxygen-filter include/influence.h >/dev/null
+	@rm -rf $(BUILD)/docs && mkdir -p $(BUILD)
+	VERSION=$(VERSION) DOCS=$(BUILD)/docs doxygen docs/Doxyfile
+
 # ---- the rest
 
 .PHONY: clean help

@@ -35,6 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The version of this header; infl_version() is the library's. */
 #define INFL_VERSION_MAJOR 0
 #define INFL_VERSION_MINOR 1
 #define INFL_VERSION_PATCH 0
@@ -59,7 +60,7 @@ extern "C" {
 
 /* Values are pinned: they never change, new ones are appended. */
 typedef enum infl_status {
-    INFL_OK = 0,
+    INFL_OK = 0,             /* done                                                                                  */
     INFL_E_ARGUMENT = 1,     /* an argument is NULL, out of range, or does not fit another                            */
     INFL_E_MEMORY = 2,       /* an allocation failed                                                                  */
     INFL_E_IO = 3,           /* a file could not be opened, read or written                                           */
@@ -86,12 +87,16 @@ INFL_API const char *infl_version(void);
 /* The same as a number: INFL_VERSION_NUMBER at the library's compilation. */
 INFL_API int infl_version_number(void);
 
-typedef enum infl_precision { INFL_F32 = 0, INFL_F64 = 1 } infl_precision;
+/* What a network computes in, or features are stored in. */
+typedef enum infl_precision {
+    INFL_F32 = 0, /* float  */
+    INFL_F64 = 1  /* double */
+} infl_precision;
 
 /*
  * Progress of long work: done of total units of a stage ("train", "polish", "retrain", "dense", "prepare" or "solve").
  * Calls never overlap, but may come from any thread. A non-zero return cancels: the work ends with INFL_E_CANCELLED
- * and no output changed.
+ * and no output changed. context is the progress_context beside the callback in the options.
  */
 typedef int (*infl_progress_fn)(void *context, const char *stage, size_t done, size_t total);
 
@@ -100,6 +105,7 @@ typedef int (*infl_progress_fn)(void *context, const char *stage, size_t done, s
 /* n rows of d features with a target each. Immutable; views of it share its storage. */
 typedef struct infl_dataset infl_dataset;
 
+/* What a row's target is. */
 typedef enum infl_target_kind {
     INFL_TARGET_CLASS = 0, /* an index 0 .. C-1 a row      */
     INFL_TARGET_REAL = 1   /* a vector of t real numbers a row */
@@ -107,7 +113,7 @@ typedef enum infl_target_kind {
 
 typedef struct infl_dataset_spec {
     size_t size;
-    size_t n_rows, n_features;
+    size_t n_rows, n_features; /* n rows of d                                                                  */
     const double *features;    /* n×d, stored in double precision; or NULL when features_f32 is given        */
     const float *features_f32; /* n×d, stored in single precision; or NULL when features is given            */
     const int32_t *labels;     /* n class indices, or NULL when targets are given                            */
@@ -143,7 +149,7 @@ typedef struct infl_csv_options {
                                     the call only                                                            */
     const int *skip_columns;  /* columns to leave out, such as an id: counted from 0 over all fields of a line;
                                  -1: the last. What stands in them is not looked at                             */
-    size_t n_skip_columns;
+    size_t n_skip_columns;    /* how many; 0 with NULL                                                         */
 } infl_csv_options;
 #define INFL_CSV_OPTIONS_INIT {sizeof(infl_csv_options), ',', -1, -1, INFL_TARGET_CLASS, 0, INFL_F64, NULL, NULL, 0}
 
@@ -266,16 +272,18 @@ typedef int32_t infl_node;
 #define INFL_NODE_INPUT ((infl_node)0)
 #define INFL_NODE_INVALID ((infl_node)-1)
 
+/* φ of an activation layer. */
 typedef enum infl_activation {
-    INFL_IDENTITY = 0,
-    INFL_TANH = 1,
-    INFL_SIGMOID = 2,
-    INFL_RELU = 3, /* derivative 0 at 0 */
-    INFL_SELU = 4, /* Klambauer et al. 2017 */
-    INFL_SOFTPLUS = 5,
-    INFL_GELU = 6  /* x·Φ(x) with the exact normal distribution function, Hendrycks & Gimpel 2016 */
+    INFL_IDENTITY = 0, /* x                                                                                       */
+    INFL_TANH = 1,     /* tanh x                                                                                  */
+    INFL_SIGMOID = 2,  /* 1/(1 + exp(−x))                                                                         */
+    INFL_RELU = 3,     /* max(x, 0); derivative 0 at 0                                                            */
+    INFL_SELU = 4,     /* Klambauer et al. 2017                                                                   */
+    INFL_SOFTPLUS = 5, /* log(1 + exp x)                                                                          */
+    INFL_GELU = 6      /* x·Φ(x) with the exact normal distribution function, Hendrycks & Gimpel 2016             */
 } infl_activation;
 
+/* How weights are drawn; biases begin at 0. */
 typedef enum infl_initialiser {
     INFL_INIT_GLOROT = 0,          /* uniform ±√(6/(fan_in+fan_out)); Glorot & Bengio 2010        */
     INFL_INIT_HE = 1,              /* normal, variance 2/fan_in; He et al. 2015                   */
@@ -302,11 +310,11 @@ typedef struct infl_conv2d {
     size_t size;
     size_t channels;      /* of the output                                                             */
     size_t kernel[2];     /* rows, columns                                                             */
-    size_t stride[2];
+    size_t stride[2];     /* likewise                                                                  */
     size_t padding[2];    /* zeros on each side: above and below, left and right                       */
     size_t groups;        /* divides input and output channels; each group sees its own input channels */
-    int bias;
-    infl_initialiser initialiser;
+    int bias;             /* 1: one an output channel, which begins at 0; 0: none                      */
+    infl_initialiser initialiser; /* of the weights                                                    */
 } infl_conv2d;
 #define INFL_CONV2D_INIT {sizeof(infl_conv2d), 0, {1, 1}, {1, 1}, {0, 0}, 1, 1, INFL_INIT_HE}
 
@@ -398,6 +406,7 @@ INFL_API void infl_model_destroy(infl_model *model);
 /* Draws all parameters anew from the seed, as at creation; the state begins anew as well. */
 INFL_API infl_status infl_model_initialise(infl_model *model, uint64_t seed);
 
+/* Numbers of inputs, of outputs and of parameters, and the precision; 0 (and INFL_F64) for NULL. */
 INFL_API size_t infl_model_inputs(const infl_model *model);
 INFL_API size_t infl_model_outputs(const infl_model *model);
 INFL_API size_t infl_model_parameters(const infl_model *model); /* p */
@@ -412,13 +421,15 @@ INFL_API infl_status infl_model_set_parameters(infl_model *model, const double *
 
 /* One named tensor of θ: elements offset .. offset+length-1, row-major. */
 typedef struct infl_tensor {
-    const char *name;  /* "dense1.weight", "dense1.bias", ...: layers of a kind are numbered from 1; the model's */
-    size_t offset, length;
-    size_t n_dims;
-    size_t dims[4];
-    int is_weight;     /* 1: decayed under INFL_DECAY_WEIGHTS; 0: a bias, or of batch normalisation */
-    size_t reserved[4]; /* 0 */
+    const char *name;      /* "dense1.weight", "dense1.bias", ...: layers of a kind are numbered from 1; the model's */
+    size_t offset, length; /* in θ, or in the state                                                                  */
+    size_t n_dims;         /* 1 to 4                                                                                 */
+    size_t dims[4];        /* the first n_dims of them; their product is length                                      */
+    int is_weight;         /* 1: decayed under INFL_DECAY_WEIGHTS; 0: a bias, or of batch normalisation              */
+    size_t reserved[4];    /* 0                                                                                      */
 } infl_tensor;
+
+/* How many tensors θ has, and each, in the order of θ. */
 INFL_API size_t infl_model_tensors(const infl_model *model);
 INFL_API infl_status infl_model_tensor(const infl_model *model, size_t index, infl_tensor *out);
 
@@ -476,7 +487,7 @@ typedef enum infl_zoo_network {
 typedef struct infl_zoo_options {
     size_t size;
     size_t channels, height, width; /* of the image; 0: the network's own, 1×28×28 for KL_CNN, 3×32×32 else     */
-    size_t n_classes;
+    size_t n_classes;    /* outputs                                                                             */
     int batch_norm;      /* after every convolution, before its activation: 1 or 0; -1: as published, ResNets
                             alone have it. Convolutions have biases, also before it as VGGs are commonly counted,
                             except in ResNets with it                                                            */
@@ -504,6 +515,7 @@ INFL_API const char *infl_zoo_network_name(infl_zoo_network network);
 
 /* ================================================================================================== loss ======= */
 
+/* Losses of one row, as a function of the outputs f. */
 typedef enum infl_loss_kind {
     INFL_SOFTMAX_CROSS_ENTROPY = 0, /* classes; C outputs: −log softmax(f)_y                                       */
     INFL_LOGISTIC = 1,              /* 2 classes; 1 output: log(1 + exp(−s f)), s = ±1 for class 1, 0               */
@@ -513,7 +525,7 @@ typedef enum infl_loss_kind {
 
 typedef struct infl_loss {
     size_t size;
-    infl_loss_kind kind;
+    infl_loss_kind kind; /* which loss */
     double temperature; /* τ > 0, of the smoothed hinge; ignored by the others */
 } infl_loss;
 #define INFL_LOSS_INIT(kind) {sizeof(infl_loss), (kind), 0.1}
@@ -533,7 +545,11 @@ INFL_API infl_status infl_loss_evaluate(const infl_loss *loss, const double *out
  */
 typedef struct infl_objective infl_objective;
 
-typedef enum infl_decay_scope { INFL_DECAY_ALL = 0, INFL_DECAY_WEIGHTS = 1 } infl_decay_scope;
+/* Which parameters are decayed, D. */
+typedef enum infl_decay_scope {
+    INFL_DECAY_ALL = 0,    /* all                              */
+    INFL_DECAY_WEIGHTS = 1 /* those of tensors with is_weight */
+} infl_decay_scope;
 
 typedef struct infl_objective_options {
     size_t size;
@@ -575,8 +591,8 @@ INFL_API infl_status infl_objective_create(infl_objective **out, infl_model *mod
  */
 typedef struct infl_custom_objective {
     size_t size;
-    size_t n_rows, n_parameters;
-    void *context;
+    size_t n_rows, n_parameters; /* n rows, p parameters              */
+    void *context;               /* the callbacks' first argument    */
     /* losses: n_rows numbers ℓ_i(θ) */
     int (*losses)(void *context, const double *theta, const size_t *rows, size_t n_rows, double *losses);
     /* gradients: n_rows×p, ∇ℓ_i(θ) each */
@@ -606,6 +622,8 @@ INFL_API void infl_objective_destroy(infl_objective *objective);
 INFL_API size_t infl_objective_rows(const infl_objective *objective);       /* n */
 INFL_API size_t infl_objective_parameters(const infl_objective *objective); /* p */
 INFL_API double infl_objective_decay(const infl_objective *objective);      /* μ */
+
+/* θ, p numbers, out of and into the objective. INFL_E_NONFINITE: a value is NaN or infinite. */
 INFL_API infl_status infl_objective_get_parameters(const infl_objective *objective, double *theta);
 INFL_API infl_status infl_objective_set_parameters(infl_objective *objective, const double *theta);
 
@@ -656,6 +674,7 @@ INFL_API infl_status infl_objective_row_products(infl_objective *objective, cons
 INFL_API infl_status infl_objective_weighted_gradients(infl_objective *objective, const size_t *rows, size_t n_rows,
                                                        const double *weights, size_t k, double *out);
 
+/* The curvature of R, C. */
 typedef enum infl_curvature_kind {
     INFL_HESSIAN = 0,      /* (1/n) Σ ∇²ℓ_i + μD                  by the R-operator, [P94]                          */
     INFL_GAUSS_NEWTON = 1, /* (1/n) Σ J_iᵀ (∇²_f ℓ) J_i + μD      Schraudolph 2002; for softmax cross-entropy,
@@ -684,6 +703,7 @@ typedef struct infl_dense_options {
 } infl_dense_options;
 #define INFL_DENSE_OPTIONS_INIT {sizeof(infl_dense_options), -1, 0, NULL, NULL}
 
+/* What forming a dense matrix did. */
 typedef struct infl_dense_report {
     size_t checked;   /* columns that were                                                                        */
     double deviation; /* the largest ‖C e_j − column j‖₂ / ‖C e_j‖₂ of them, C e_j in f64; 0 where none was checked */
@@ -727,7 +747,7 @@ INFL_API infl_status infl_curvature_from_product(infl_curvature **out, infl_prod
 INFL_API void infl_curvature_destroy(infl_curvature *curvature);
 
 INFL_API size_t infl_curvature_size(const infl_curvature *curvature); /* p */
-INFL_API double infl_curvature_damping(const infl_curvature *curvature);
+INFL_API double infl_curvature_damping(const infl_curvature *curvature); /* λ, also where it was found (0 for NULL) */
 
 /* out[j] = (C + λI) v_j; k×p each, not overlapping. */
 INFL_API infl_status infl_curvature_product(infl_curvature *curvature, const double *vectors, size_t k, double *out);
@@ -796,6 +816,7 @@ INFL_API infl_status infl_curvature_lanczos(infl_curvature *curvature, size_t k,
 /* x = (C + λI)⁻¹ b for many b, prepared once. Borrows the curvature. */
 typedef struct infl_inverse infl_inverse;
 
+/* How systems with C + λI are solved. */
 typedef enum infl_inverse_method {
     INFL_CHOLESKY = 0, /* exact; INFL_E_INDEFINITE (with λmin and a damping that would do) unless positive definite */
     INFL_EIGEN = 1,    /* exact by eigendecomposition, eigenvalues treated as eigen_policy says                    */
@@ -805,6 +826,7 @@ typedef enum infl_inverse_method {
                           INFL_E_DIVERGED where it runs away                                                        */
 } infl_inverse_method;
 
+/* What INFL_EIGEN takes for 1/e, e an eigenvalue of C + λI. */
 typedef enum infl_eigen_policy {
     INFL_EIGEN_EXACT = 0,    /* 1/e; INFL_E_INDEFINITE where |e| ≤ cutoff·max|e|: the matrix is singular           */
     INFL_EIGEN_CLIP = 1,     /* 1/max(e, cutoff·max|e|)                                                            */
@@ -814,8 +836,8 @@ typedef enum infl_eigen_policy {
 
 typedef struct infl_inverse_options {
     size_t size;
-    infl_inverse_method method;
-    infl_eigen_policy eigen_policy;
+    infl_inverse_method method;     /* how                                                                     */
+    infl_eigen_policy eigen_policy; /* of INFL_EIGEN                                                           */
     double cutoff;           /* of the eigenvalue policies, relative to max|e|; ≥ 0                                */
     double tolerance;        /* CG, LiSSA: converged when ‖b − (C+λI)x‖ ≤ tolerance·‖b‖. 0: CG 1e-10, LiSSA 1e-3.
                                 Exact methods do not use it                                                    */
@@ -860,7 +882,7 @@ typedef struct infl_solve_report {
     double damping;    /* λ                                                                                        */
     double lambda_min; /* smallest and largest eigenvalue of C+λI: exact for EIGEN; of the Krylov space for CG;     */
     double lambda_max; /* NaN where not known                                                                      */
-    size_t iterations;
+    size_t iterations; /* of CG and LiSSA                                                                          */
     int converged;     /* 1: residual within the tolerance (exact methods: ≤ 1e-6)                                  */
     double scale;      /* LiSSA's s, else NaN                                                                      */
     double batch;      /* rows in a batch at the end (n: all), LiSSA's and CG's; else NaN                          */
@@ -919,7 +941,7 @@ typedef enum infl_decay_in_gradient {
 
 typedef struct infl_influence_options {
     size_t size;
-    infl_decay_in_gradient decay_in_gradient;
+    infl_decay_in_gradient decay_in_gradient; /* of each row */
     size_t block; /* right-hand sides solved at once; 0: 32 */
 } infl_influence_options;
 #define INFL_INFLUENCE_OPTIONS_INIT {sizeof(infl_influence_options), INFL_ROW_DECAY_DEFAULT, 0}
@@ -968,6 +990,7 @@ INFL_API infl_status infl_influence_removal_losses(infl_influence *influence, in
                                                    const size_t *test_rows, size_t n_test, const size_t *train_rows,
                                                    size_t n_train, double *changes, infl_solve_report *reports);
 
+/* Which end of the scores. */
 typedef enum infl_direction {
     INFL_HELPFUL = 0, /* most negative I(z, z_t) first: up-weighting them lowers the test loss */
     INFL_HARMFUL = 1  /* most positive first                                                   */
@@ -982,11 +1005,13 @@ INFL_API infl_status infl_influence_top(const double *scores, size_t n, infl_dir
 
 /* ============================================================================================== training ======= */
 
+/* A step of training: g the gradient of the batch, η the learning rate, m the momentum. */
 typedef enum infl_optimiser {
     INFL_SGD = 0, /* v ← m v + g, θ ← θ − η v; Nesterov: θ ← θ − η (g + m v)   (as PyTorch; Sutskever et al. 2013) */
     INFL_ADAM = 1 /* Kingma & Ba 2015, bias-corrected; decay is part of the gradient (L2)                         */
 } infl_optimiser;
 
+/* Why training or polishing ended. */
 typedef enum infl_stop_reason {
     INFL_STOP_STEPS = 0,    /* all steps done                                        */
     INFL_STOP_GRADIENT = 1, /* ‖∇R‖ reached the tolerance                            */
@@ -995,16 +1020,16 @@ typedef enum infl_stop_reason {
 
 typedef struct infl_train_options {
     size_t size;
-    infl_optimiser optimiser;
-    size_t steps;
+    infl_optimiser optimiser;   /* what a step is                                                                  */
+    size_t steps;               /* at most                                                                         */
     size_t batch;               /* rows a step, drawn without replacement epoch by epoch; 0 or ≥ n: all rows       */
-    double learning_rate;
+    double learning_rate;       /* η > 0                                                                           */
     double momentum;            /* SGD: m in [0, 1)                                                                */
-    int nesterov;
+    int nesterov;               /* 1: Nesterov's step, of SGD                                                      */
     double beta1, beta2, epsilon; /* Adam                                                                          */
     const size_t *milestones;   /* steps (ascending) at which the learning rate is multiplied by decay_factor      */
-    size_t n_milestones;
-    double decay_factor;
+    size_t n_milestones;        /* how many; 0 with NULL                                                           */
+    double decay_factor;        /* > 0                                                                             */
     double gradient_tolerance;  /* > 0: stop when ‖∇R‖ (all rows) ≤ this, looked at every check_every steps        */
     size_t check_every;         /* 0: 100                                                                          */
     uint64_t seed;              /* of the batches' order, of dropout, and of crop and flip                         */
@@ -1021,11 +1046,12 @@ typedef struct infl_train_options {
     {sizeof(infl_train_options), INFL_ADAM, 1000, 0, 1e-3, 0.0, 0, 0.9, 0.999, 1e-8, NULL, 0, 0.1, 0.0, 0, 1, NULL,    \
      NULL, 0, 0, 0}
 
+/* Where training or polishing came to. */
 typedef struct infl_train_result {
     double value;         /* R(θ) at the end                  */
     double gradient_norm; /* ‖∇R(θ)‖₂ at the end, over all rows */
     size_t steps;         /* steps (polish: iterations) done  */
-    infl_stop_reason reason;
+    infl_stop_reason reason; /* why it ended          */
     size_t products;      /* products with the Hessian that polishing spent; 0 of training */
     double reserved[3];
 } infl_train_result;
