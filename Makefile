@@ -186,7 +186,8 @@ $(OBJ)/tests/suites.inc: FORCE
 # The structs that begin with their size, and the functions that take each, also by way of another.
 $(OBJ)/tests/growth.inc: include/influence.h scripts/declarations
 	@mkdir -p $(@D)
-	@scripts/declarations $< | awk -F'\t' '\
+	@scripts/declarations $< >$@.declarations
+	@awk -F'\t' '\
 	    $$1 == "field" && $$3 == "size" { grows[$$2] = 1 } \
 	    $$1 == "init" && $$2 in grows { sub(/\(.*/, "(0)", $$3); print "GROWS(" $$2 ", " $$3 ")" } \
 	    $$1 == "field" { gsub(/const|[ *]/, "", $$5); if ($$5 in grows) within[$$2] = within[$$2] " " $$5 } \
@@ -194,7 +195,7 @@ $(OBJ)/tests/growth.inc: include/influence.h scripts/declarations
 	        n = split($$4, types, /[^a-z_0-9]+/); \
 	        for (i = 1; i <= n; i++) if (types[i] in grows) { \
 	            m = split(types[i] within[types[i]], all, " "); \
-	            for (j = 1; j <= m; j++) print "TAKES(" $$2 ", " all[j] ")" } }' >$@
+	            for (j = 1; j <= m; j++) print "TAKES(" $$2 ", " all[j] ")" } }' $@.declarations >$@
 
 $(OBJ)/tests/%.o: tests/%.c | $(OBJ)/tests/suites.inc $(OBJ)/tests/growth.inc
 	@mkdir -p $(@D)

@@ -67,7 +67,7 @@ infl_status infl_read_options(void *options, size_t known, const void *given, co
     size_t size;
     memcpy(&size, given, sizeof size);
     /* every version of such a struct has whole words, of which the size is the first */
-    if (size < sizeof size || size % sizeof size != 0 || size > 1u << 16)
+    if (size < sizeof size || size % sizeof size != 0 || size > 1u << 12)
         return infl_fail(INFL_E_ARGUMENT, "%s: %s has size %zu; initialise it with its INIT macro", function, name,
                          size);
     for (size_t i = known; i < size; i++)

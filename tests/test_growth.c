@@ -905,7 +905,7 @@ END_TEST
 
 /* A size that no version of the struct can have: it was not initialised. Nothing but the size is read. */
 START_TEST(uninitialised) {
-    const size_t sizes[] = {0,       1, sizeof(size_t) - 1, sizeof(size_t) + 4, ((size_t)1 << 16) + 8, SIZE_MAX - 7,
+    const size_t sizes[] = {0,       1, sizeof(size_t) - 1, sizeof(size_t) + 4, ((size_t)1 << 12) + 8, SIZE_MAX - 7,
                             SIZE_MAX};
     for (size_t j = 0; j < sizeof sizes / sizeof sizes[0]; j++) {
         if (sizes[j] % sizeof(size_t) == 0 && sizes[j] == sizeof(size_t) + 4)
