@@ -145,8 +145,8 @@ START_TEST(every_option) {
     ck_assert_uint_eq(infl_dataset_rows(dataset), 2);
     infl_dataset_destroy(dataset);
 
-    /* an options struct of an older header: only its size and delimiter */
-    options.size = offsetof(infl_csv_options, header);
+    /* an options struct of an older header: only its size, delimiter and header */
+    options.size = offsetof(infl_csv_options, target_column);
     options.delimiter = '|';
     options.target = INFL_TARGET_REAL; /* beyond what the older struct has */
     assert_ok(read_text(&dataset, "1|0\n3|1\n", &options));
