@@ -303,7 +303,7 @@ installcheck: $(STATIC) $(SHARED) ## install into a stage, build C and C++ progr
 # ---- documentation
 
 .PHONY: docs
-docs: ## the reference from the header by Doxygen: build/docs/html/index.html, manual pages in build/docs/man
+docs: ## the reference and the documents by Doxygen: build/docs/html/index.html, manual pages in build/docs/man
 	@scripts/doxygen-filter include/influence.h >/dev/null
 	@rm -rf $(BUILD)/docs && mkdir -p $(BUILD)
 	VERSION=$(VERSION) DOCS=$(BUILD)/docs doxygen docs/Doxyfile
