@@ -401,6 +401,20 @@ INFL_API infl_status infl_model_clone(infl_model **out, const infl_model *model)
  * INFL_E_NONFINITE: a parameter is too large for f32.
  */
 INFL_API infl_status infl_model_convert(infl_model **out, const infl_model *model, infl_precision precision);
+
+/*
+ * The whole model in a file of the safetensors format: every tensor of θ (f32 or f64, as the model's precision) and of
+ * the state (f64) under its name (below), and in __metadata__ the graph in JSON. The file appears whole or not at all.
+ * INFL_E_IO.
+ */
+INFL_API infl_status infl_model_save(const infl_model *model, const char *path);
+
+/*
+ * The model in such a file: the same bits of predictions and derivatives, and what infl_curvature_save and
+ * infl_inverse_save have kept for the one belongs to the other. INFL_E_IO; INFL_E_FORMAT: it is no such file, or is
+ * damaged (hashes of graph, θ and state are in it); whatever it says, nothing is built that the builder would refuse.
+ */
+INFL_API infl_status infl_model_load(infl_model **out, const char *path);
 INFL_API void infl_model_destroy(infl_model *model);
 
 /* Draws all parameters anew from the seed, as at creation; the state begins anew as well. */

@@ -267,7 +267,7 @@ static infl_status prune(infl_network *network, const infl_builder *builder, inf
         layer->state_offset = network->n_state;
         network->n_state += layer->state; /* no more than parameters */
         if (layer->parameters > SIZE_MAX / 64 - network->n_parameters) {
-            status = infl_fail(INFL_E_ARGUMENT, "infl_model_create: more parameters than memory can hold");
+            status = infl_fail(INFL_E_ARGUMENT, "more parameters than memory can hold");
             goto out;
         }
         network->n_parameters += layer->parameters;
@@ -383,6 +383,33 @@ static infl_status hold_numbers(infl_model *model) {
     return name_tensors(model);
 }
 
+infl_status infl_model_create_blank(infl_model **out, const infl_builder *builder, infl_node output,
+                                    infl_precision precision, const size_t *numbers) {
+    infl_model *model;
+    INFL_ALLOCATE(model, 1);
+    infl_status status = prune(&model->network, builder, output);
+    if (status != INFL_OK)
+        goto out;
+    const infl_network *network = &model->network;
+    if (network->n_parameters == 0) {
+        status = infl_fail(INFL_E_ARGUMENT, "output node %d depends on no parameter", (int)output);
+        goto out;
+    }
+    if (numbers != NULL && network->n_parameters + network->n_state != *numbers) {
+        status = infl_fail(INFL_E_ARGUMENT, "the graph has %zu parameters and a state of %zu; there are %zu numbers",
+                           network->n_parameters, network->n_state, *numbers);
+        goto out;
+    }
+    model->engine = infl_engine_select(precision);
+    if ((status = hold_numbers(model)) != INFL_OK)
+        goto out;
+    *out = model;
+    model = NULL;
+out:
+    infl_model_destroy(model);
+    return status;
+}
+
 infl_status infl_model_create(infl_model **out, const infl_builder *builder, infl_node output, infl_precision precision,
                               uint64_t seed) {
     INFL_REQUIRE(out);
@@ -394,23 +421,10 @@ infl_status infl_model_create(infl_model **out, const infl_builder *builder, inf
     if (precision != INFL_F32 && precision != INFL_F64)
         return infl_fail(INFL_E_ARGUMENT, "infl_model_create: precision %d does not exist", (int)precision);
     infl_model *model;
-    INFL_ALLOCATE(model, 1);
-    infl_status status = prune(&model->network, builder, output);
-    if (status != INFL_OK)
-        goto out;
-    if (model->network.n_parameters == 0) {
-        status = infl_fail(INFL_E_ARGUMENT, "infl_model_create: output node %d depends on no parameter", (int)output);
-        goto out;
-    }
-    model->engine = infl_engine_select(precision);
-    if ((status = hold_numbers(model)) != INFL_OK)
-        goto out;
+    INFL_TRY(infl_in_name_of(__func__, infl_model_create_blank(&model, builder, output, precision, NULL)));
     initialise(model, seed);
     *out = model;
-    model = NULL;
-out:
-    infl_model_destroy(model);
-    return status;
+    return INFL_OK;
 }
 
 infl_status infl_model_create_mlp(infl_model **out, infl_precision precision, size_t n_inputs, const size_t *units,
@@ -583,6 +597,44 @@ infl_status infl_model_set_state(infl_model *model, const double *state) {
     memcpy(model->network.state, state, model->network.n_state * sizeof *state);
     model->version++;
     return INFL_OK;
+}
+
+infl_status infl_model_hash(const infl_model *model, infl_hash *hash) {
+    const infl_network *network = &model->network;
+    double *theta;
+    INFL_ALLOCATE(theta, network->n_parameters);
+    infl_status status = infl_model_get_parameters(model, theta);
+    infl_hash_string(hash, model->engine->precision == INFL_F32 ? "network f32" : "network f64");
+    infl_hash_number(hash, network->n_layers);
+    for (size_t i = 0; i < network->n_layers; i++) {
+        const infl_layer_spec *spec = &network->layers[i].spec;
+        infl_shape shape = network->layers[i].shape;
+        const infl_window *window = &spec->window;
+        uint64_t numbers[] = {shape.channels,
+                              shape.height,
+                              shape.width,
+                              spec->units,
+                              window->kernel[0],
+                              window->kernel[1],
+                              window->stride[0],
+                              window->stride[1],
+                              window->padding[0],
+                              window->padding[1],
+                              spec->groups,
+                              spec->bias != 0,
+                              (uint64_t)spec->activation};
+        double options[] = {spec->epsilon, spec->momentum, spec->rate};
+        infl_hash_string(hash, model->engine->kinds[spec->kind]->name);
+        for (size_t j = 0; j < network->layers[i].n_inputs; j++)
+            infl_hash_number(hash, (uint64_t)spec->inputs[j]);
+        for (size_t j = 0; j < sizeof numbers / sizeof *numbers; j++)
+            infl_hash_number(hash, numbers[j]);
+        infl_hash_doubles(hash, options, sizeof options / sizeof *options);
+    }
+    infl_hash_doubles(hash, theta, network->n_parameters);
+    infl_hash_doubles(hash, network->state, network->n_state);
+    infl_release(theta);
+    return status;
 }
 
 static infl_status check_inputs(const infl_model *model, const infl_dataset *dataset, const char *function) {

@@ -12,6 +12,7 @@
 
 #include "dataset.h"
 #include "error.h"
+#include "hash.h"
 
 enum { INFL_MAX_INPUTS = 2, INFL_MAX_TENSORS = 2 };
 
@@ -274,5 +275,13 @@ struct infl_model {
     infl_tensor *state_tensors; /* of the network's state, likewise */
     size_t n_state_tensors;
 };
+
+/* A model whose θ and state are zeros. numbers: how many they have to be together, looked at before there is memory for
+ * them (INFL_E_ARGUMENT); NULL: any. The node is one of the builder's, which has not failed. */
+infl_status infl_model_create_blank(infl_model **out, const infl_builder *builder, infl_node output,
+                                    infl_precision precision, const size_t *numbers);
+
+/* Of all that a model's numbers depend on: graph, precision, θ, state. */
+infl_status infl_model_hash(const infl_model *model, infl_hash *hash);
 
 #endif

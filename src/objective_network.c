@@ -200,44 +200,6 @@ static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
     return infl_chunks_memory(&((network_source *)self)->chunks, &job, bytes);
 }
 
-static infl_status hash_model(infl_hash *hash, const infl_model *model) {
-    const infl_network *network = &model->network;
-    double *theta;
-    INFL_ALLOCATE(theta, network->n_parameters);
-    infl_status status = infl_model_get_parameters(model, theta);
-    infl_hash_string(hash, model->engine->precision == INFL_F32 ? "network f32" : "network f64");
-    infl_hash_number(hash, network->n_layers);
-    for (size_t i = 0; i < network->n_layers; i++) {
-        const infl_layer_spec *spec = &network->layers[i].spec;
-        infl_shape shape = network->layers[i].shape;
-        const infl_window *window = &spec->window;
-        uint64_t numbers[] = {shape.channels,
-                              shape.height,
-                              shape.width,
-                              spec->units,
-                              window->kernel[0],
-                              window->kernel[1],
-                              window->stride[0],
-                              window->stride[1],
-                              window->padding[0],
-                              window->padding[1],
-                              spec->groups,
-                              spec->bias != 0,
-                              (uint64_t)spec->activation};
-        double options[] = {spec->epsilon, spec->momentum, spec->rate};
-        infl_hash_string(hash, model->engine->kinds[spec->kind]->name);
-        for (size_t j = 0; j < network->layers[i].n_inputs; j++)
-            infl_hash_number(hash, (uint64_t)spec->inputs[j]);
-        for (size_t j = 0; j < sizeof numbers / sizeof *numbers; j++)
-            infl_hash_number(hash, numbers[j]);
-        infl_hash_doubles(hash, options, sizeof options / sizeof *options);
-    }
-    infl_hash_doubles(hash, theta, network->n_parameters);
-    infl_hash_doubles(hash, network->state, network->n_state);
-    infl_release(theta);
-    return status;
-}
-
 static void hash_rows(infl_hash *hash, const infl_dataset *dataset, const size_t *rows, size_t n) {
     const infl_storage *storage = dataset->storage;
     size_t d = storage->n_features, t = storage->n_targets;
@@ -260,7 +222,7 @@ static void hash_rows(infl_hash *hash, const infl_dataset *dataset, const size_t
 static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
     const network_source *source = self;
     const infl_loss *loss = &source->chunks.loss;
-    INFL_TRY(hash_model(model, source->model));
+    INFL_TRY(infl_model_hash(source->model, model));
     hash_rows(data, source->dataset, rows, n);
     infl_hash_number(data, (uint64_t)loss->kind);
     if (loss->kind == INFL_SMOOTHED_HINGE)

@@ -1,18 +1,8 @@
 #include "saved.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
-
-#define FORMAT "libinfluence"
-#define FORMAT_VERSION "1" /* another as soon as a file of before cannot be read in the same way */
-
-enum { TEXT = 48, STRINGS = 16 };
+#include "metadata.h"
 
 static const char *const kinds[] = {"hessian", "gauss_newton", "fisher", "matrix"};
 static const char *const policies[] = {"exact", "clip", "absolute", "pseudo"};
@@ -66,39 +56,6 @@ static infl_status hash_saved(const infl_saved *saved, uint64_t out[2]) {
     return INFL_OK;
 }
 
-/* Strings for the file, whose values live here. */
-typedef struct string_list {
-    infl_file_string strings[STRINGS];
-    char values[STRINGS][TEXT];
-    size_t n;
-} string_list;
-
-static char *append(string_list *list, const char *key) {
-    char *value = list->values[list->n];
-    list->strings[list->n++] = (infl_file_string){key, value};
-    return value;
-}
-
-static void append_string(string_list *list, const char *key, const char *value) {
-    snprintf(append(list, key), TEXT, "%s", value);
-}
-
-static void append_size(string_list *list, const char *key, size_t value) {
-    snprintf(append(list, key), TEXT, "%zu", value);
-}
-
-/* A hexadecimal floating constant without a point, which would be the locale's. */
-static void append_double(string_list *list, const char *key, double value) {
-    int exponent;
-    double fraction = frexp(value, &exponent);
-    snprintf(append(list, key), TEXT, "0x%" PRIx64 "p%d", (uint64_t)ldexp(fraction, 53),
-             value == 0 ? 0 : exponent - 53);
-}
-
-static void append_hash(string_list *list, const char *key, const uint64_t hash[2]) {
-    snprintf(append(list, key), TEXT, "%016" PRIx64 "%016" PRIx64, hash[1], hash[0]);
-}
-
 infl_status infl_saved_write(const char *path, const infl_saved *given, const double *const *arrays) {
     infl_saved saved = *given;
     infl_file_array files[INFL_SAVED_ARRAYS];
@@ -113,91 +70,26 @@ infl_status infl_saved_write(const char *path, const infl_saved *given, const do
                                      arrays[i]};
     }
     INFL_TRY(hash_saved(&saved, check));
-    string_list list = {.n = 0};
-    append_string(&list, "format", FORMAT);
-    append_string(&list, "format_version", FORMAT_VERSION);
-    append_string(&list, "library_version", INFL_VERSION_STRING);
-    append_string(&list, "content", contents[saved.content].name);
-    append_string(&list, "kind", kinds[saved.kind]);
-    append_double(&list, "damping", saved.damping);
+    infl_metadata list;
+    infl_metadata_begin(&list, contents[saved.content].name);
+    infl_metadata_add_string(&list, "kind", kinds[saved.kind]);
+    infl_metadata_add_double(&list, "damping", saved.damping);
     if (saved.content == INFL_SAVED_EIGEN) {
-        append_string(&list, "eigen_policy", policies[saved.policy]);
-        append_double(&list, "cutoff", saved.cutoff);
+        infl_metadata_add_string(&list, "eigen_policy", policies[saved.policy]);
+        infl_metadata_add_double(&list, "cutoff", saved.cutoff);
     }
-    append_size(&list, "n", saved.n);
-    append_size(&list, "p", saved.p);
-    append_hash(&list, "model", saved.identity.model);
-    append_hash(&list, "data", saved.identity.data);
+    infl_metadata_add_size(&list, "n", saved.n);
+    infl_metadata_add_size(&list, "p", saved.p);
+    infl_metadata_add_hash(&list, "model", saved.identity.model);
+    infl_metadata_add_hash(&list, "data", saved.identity.data);
     for (size_t i = 0; i < n_arrays; i++)
-        append_hash(&list, contents[saved.content].arrays[i].hash, saved.arrays[i]);
-    append_hash(&list, "hash", check);
+        infl_metadata_add_hash(&list, contents[saved.content].arrays[i].hash, saved.arrays[i]);
+    infl_metadata_add_hash(&list, "hash", check);
     return infl_safetensors_write(path, list.strings, list.n, files, n_arrays);
 }
 
 infl_status infl_saved_wrong(const infl_safetensors *file, const char *what) {
     return infl_fail(INFL_E_FORMAT, "%s (%s)", what, infl_safetensors_path(file));
-}
-
-static infl_status bad_string(const infl_safetensors *file, const char *key, const char *expected) {
-    const char *found = infl_safetensors_metadata(file, key);
-    if (found == NULL)
-        return infl_fail(INFL_E_FORMAT, "__metadata__ has no \"%s\"; expected %s (%s)", key, expected,
-                         infl_safetensors_path(file));
-    return infl_fail(INFL_E_FORMAT, "__metadata__: \"%s\" is \"%.60s\"; expected %s (%s)", key, found, expected,
-                     infl_safetensors_path(file));
-}
-
-/* The value as text, "" where there is none: no field's value is empty. */
-static const char *text_of(const infl_safetensors *file, const char *key) {
-    const char *found = infl_safetensors_metadata(file, key);
-    return found == NULL ? "" : found;
-}
-
-static infl_status read_name(const infl_safetensors *file, const char *key, const char *const *names, int n,
-                             int *index) {
-    for (*index = 0; *index < n; ++*index)
-        if (strcmp(text_of(file, key), names[*index]) == 0)
-            return INFL_OK;
-    return bad_string(file, key, "a word that this version of the library knows");
-}
-
-static infl_status read_size(const infl_safetensors *file, const char *key, size_t *out) {
-    const char *text = text_of(file, key);
-    char *end;
-    errno = 0;
-    uintmax_t value = strtoumax(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value > SIZE_MAX)
-        return bad_string(file, key, "a whole number");
-    *out = (size_t)value;
-    return INFL_OK;
-}
-
-static infl_status read_double(const infl_safetensors *file, const char *key, double *out) {
-    const char *text = text_of(file, key), *expected = "a hexadecimal number ≥ 0, such as 0x1p-7";
-    char *end;
-    errno = 0;
-    uintmax_t digits = strtoumax(text, &end, 16);
-    if (strncmp(text, "0x", 2) != 0 || *end != 'p' || errno != 0 || digits > UINT64_C(1) << 53)
-        return bad_string(file, key, expected);
-    const char *power = end + 1;
-    long exponent = strtol(power, &end, 10);
-    if (end == power || *end != '\0' || exponent < -1200 || exponent > 1200 ||
-        isinf(ldexp((double)digits, (int)exponent)))
-        return bad_string(file, key, expected);
-    *out = ldexp((double)digits, (int)exponent);
-    return INFL_OK;
-}
-
-static infl_status read_hash(const infl_safetensors *file, const char *key, uint64_t out[2]) {
-    const char *text = text_of(file, key);
-    if (strlen(text) != 32 || strspn(text, "0123456789abcdef") != 32)
-        return bad_string(file, key, "32 hexadecimal digits");
-    char half[17] = {0};
-    for (int i = 0; i < 2; i++) {
-        memcpy(half, text + 16 * i, 16);
-        out[1 - i] = (uint64_t)strtoumax(half, NULL, 16);
-    }
-    return INFL_OK;
 }
 
 static infl_status read_strings(const infl_safetensors *file, infl_saved *saved) {
@@ -206,29 +98,26 @@ static infl_status read_strings(const infl_safetensors *file, infl_saved *saved)
     uint64_t stated[2], found[2];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         names[i] = contents[i].name;
-    if (strcmp(text_of(file, "format"), FORMAT) != 0)
-        return bad_string(file, "format", "\"" FORMAT "\"");
-    if (strcmp(text_of(file, "format_version"), FORMAT_VERSION) != 0)
-        return bad_string(file, "format_version", "\"" FORMAT_VERSION "\", which this version of the library reads");
-    INFL_TRY(read_name(file, "content", names, sizeof names / sizeof *names, &index));
+    INFL_TRY(infl_metadata_check(file));
+    INFL_TRY(infl_metadata_word(file, "content", names, sizeof names / sizeof *names, &index));
     saved->content = (infl_saved_content)index;
-    INFL_TRY(read_name(file, "kind", kinds, sizeof kinds / sizeof *kinds, &saved->kind));
-    INFL_TRY(read_double(file, "damping", &saved->damping));
+    INFL_TRY(infl_metadata_word(file, "kind", kinds, sizeof kinds / sizeof *kinds, &saved->kind));
+    INFL_TRY(infl_metadata_double(file, "damping", &saved->damping));
     if (saved->content == INFL_SAVED_EIGEN) {
-        INFL_TRY(read_name(file, "eigen_policy", policies, sizeof policies / sizeof *policies, &index));
+        INFL_TRY(infl_metadata_word(file, "eigen_policy", policies, sizeof policies / sizeof *policies, &index));
         saved->policy = (infl_eigen_policy)index;
-        INFL_TRY(read_double(file, "cutoff", &saved->cutoff));
+        INFL_TRY(infl_metadata_double(file, "cutoff", &saved->cutoff));
     }
-    INFL_TRY(read_size(file, "n", &saved->n));
-    INFL_TRY(read_size(file, "p", &saved->p));
-    INFL_TRY(read_hash(file, "model", saved->identity.model));
-    INFL_TRY(read_hash(file, "data", saved->identity.data));
+    INFL_TRY(infl_metadata_size(file, "n", &saved->n));
+    INFL_TRY(infl_metadata_size(file, "p", &saved->p));
+    INFL_TRY(infl_metadata_hash(file, "model", saved->identity.model));
+    INFL_TRY(infl_metadata_hash(file, "data", saved->identity.data));
     for (size_t i = 0; i < contents[saved->content].n_arrays; i++)
-        INFL_TRY(read_hash(file, contents[saved->content].arrays[i].hash, saved->arrays[i]));
-    INFL_TRY(read_hash(file, "hash", stated));
+        INFL_TRY(infl_metadata_hash(file, contents[saved->content].arrays[i].hash, saved->arrays[i]));
+    INFL_TRY(infl_metadata_hash(file, "hash", stated));
     INFL_TRY(hash_saved(saved, found));
     if (memcmp(stated, found, sizeof found) != 0)
-        return bad_string(file, "hash", "another for this __metadata__, so the file is damaged");
+        return infl_metadata_wrong(file, "hash", "another for this __metadata__, so the file is damaged");
     return INFL_OK;
 }
 
