@@ -460,6 +460,54 @@ INFL_API infl_status infl_model_set_state(infl_model *model, const double *state
 INFL_API size_t infl_model_state_tensors(const infl_model *model);
 INFL_API infl_status infl_model_state_tensor(const infl_model *model, size_t index, infl_tensor *out);
 
+/* What the tensors of a model are called in a file of weights. */
+typedef enum infl_weight_names {
+    INFL_NAMES_OWN = 0,        /* as the model has them: "conv2d1.weight", "batch_norm1.running_mean", ...         */
+    INFL_NAMES_ZOO = 1,        /* as PyTorch's models of the zoo's networks commonly have them: "conv1.weight",
+                                  "bn1.running_var", ...; KL_CNN: as INFL_NAMES_SEQUENTIAL; LENET5: conv1, conv2
+                                  (bn1, bn2), fc1, fc2, fc3; VGGs: features.0, ..., classifier; ResNets: conv1, bn1,
+                                  layer1.0.conv1, ..., layer2.0.downsample.0, ..., fc (torchvision). Also read:
+                                  classifier.0 for classifier, shortcut for downsample, linear for fc              */
+    INFL_NAMES_SEQUENTIAL = 2, /* places in an nn.Sequential of all layers: "0.weight", "2.weight", ...; every layer
+                                  has one, also the nn.Flatten before the first dense layer of a network on images; a
+                                  ResNet's block is one, with Sequentials "body" and "shortcut" in it:
+                                  "3.body.0.weight"                                                                */
+    INFL_NAMES_TABLE = 3       /* the caller's                                                                     */
+} infl_weight_names;
+
+typedef struct infl_weights_options {
+    size_t size;
+    infl_weight_names names;
+    int network;              /* the infl_zoo_network that the model is of: of INFL_NAMES_ZOO; of SEQUENTIAL, where -1
+                                 is any model whose every layer follows the one before                              */
+    const char *const *table; /* of INFL_NAMES_TABLE: the file's name for each tensor of infl_model_tensor, then for
+                                 each of infl_model_state_tensor; NULL: it is not in the file, and stays as it is    */
+    size_t n_table;           /* how many: all tensors of θ and state                                              */
+    const char *prefix;       /* what all these names have before them in the file, such as "module."; NULL: nothing */
+    int ignore_unknown;       /* reading, 1: the file may have other tensors as well; 0: INFL_E_ARGUMENT            */
+} infl_weights_options;
+#define INFL_WEIGHTS_OPTIONS_INIT {sizeof(infl_weights_options), INFL_NAMES_OWN, -1, NULL, 0, NULL, 0}
+
+/*
+ * θ and state from a file of the safetensors format by the tensors' names, such as a PyTorch state_dict that PyTorch's
+ * package safetensors wrote: weights of dense layers and convolutions lie there as here. Numbers may be F64, F32, F16 or
+ * BF16, whatever the model's precision; num_batches_tracked is passed over. ε of batch normalisation is in no such file,
+ * and stays. On any error the model is as before. INFL_E_ARGUMENT, naming the tensor: it is not in the file, it is there
+ * under two names, it has another shape, or the model has no such tensor; or the model is not of the network that the
+ * options name. INFL_E_UNSUPPORTED: numbers of another type; INFL_E_NONFINITE: a number is NaN or infinite, or too large
+ * for f32 (which tensor, and which of its numbers); INFL_E_FORMAT: the file is malformed, or a variance negative;
+ * INFL_E_IO.
+ */
+INFL_API infl_status infl_model_read_weights(infl_model *model, const char *path, const infl_weights_options *options);
+
+/*
+ * The other way: θ in the model's precision and the state in f64 (load_state_dict converts), for load_file of the same
+ * package. The file appears whole or not at all. INFL_E_ARGUMENT: as above, or the table has a name twice, one that is
+ * empty or no UTF-8, or none; INFL_E_IO.
+ */
+INFL_API infl_status infl_model_write_weights(const infl_model *model, const char *path,
+                                              const infl_weights_options *options);
+
 /*
  * outputs: n×C raw network outputs (logits) for all n rows; like the functions below on as many threads as OpenMP
  * offers.

@@ -2,6 +2,7 @@
 #ifndef INFL_LITTLE_ENDIAN_H
 #define INFL_LITTLE_ENDIAN_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -35,6 +36,16 @@ static inline void infl_put_numbers(unsigned char *to, const void *numbers, size
         }
         infl_put_number(to + i * size, bits, size);
     }
+}
+
+/* A number of IEEE 754's binary16 by its bits. */
+static inline double infl_half(uint64_t bits) {
+    int exponent = (int)(bits >> 10 & 31);
+    double fraction = (double)(bits & 1023);
+    double magnitude = exponent == 31  ? (fraction == 0 ? INFINITY : NAN)
+                       : exponent == 0 ? ldexp(fraction, -24)
+                                       : ldexp(1024 + fraction, exponent - 25);
+    return bits >> 15 & 1 ? -magnitude : magnitude;
 }
 
 #endif

@@ -23,11 +23,11 @@ static const struct {
     size_t size;
     infl_number_type type;
 } number_types[] = {
-    {"F64", 8, INFL_NUMBER_F64},       {"F32", 4, INFL_NUMBER_F32},       {"I64", 8, INFL_NUMBER_I64},
-    {"U8", 1, INFL_NUMBER_U8},         {"BOOL", 1, INFL_NUMBER_OTHER},    {"I8", 1, INFL_NUMBER_OTHER},
-    {"F8_E5M2", 1, INFL_NUMBER_OTHER}, {"F8_E4M3", 1, INFL_NUMBER_OTHER}, {"I16", 2, INFL_NUMBER_OTHER},
-    {"U16", 2, INFL_NUMBER_OTHER},     {"F16", 2, INFL_NUMBER_OTHER},     {"BF16", 2, INFL_NUMBER_OTHER},
-    {"I32", 4, INFL_NUMBER_OTHER},     {"U32", 4, INFL_NUMBER_OTHER},     {"U64", 8, INFL_NUMBER_OTHER},
+    {"F64", 8, INFL_NUMBER_F64},       {"F32", 4, INFL_NUMBER_F32},   {"I64", 8, INFL_NUMBER_I64},
+    {"U8", 1, INFL_NUMBER_U8},         {"F16", 2, INFL_NUMBER_F16},   {"BF16", 2, INFL_NUMBER_BF16},
+    {"BOOL", 1, INFL_NUMBER_OTHER},    {"I8", 1, INFL_NUMBER_OTHER},  {"F8_E5M2", 1, INFL_NUMBER_OTHER},
+    {"F8_E4M3", 1, INFL_NUMBER_OTHER}, {"I16", 2, INFL_NUMBER_OTHER}, {"U16", 2, INFL_NUMBER_OTHER},
+    {"I32", 4, INFL_NUMBER_OTHER},     {"U32", 4, INFL_NUMBER_OTHER}, {"U64", 8, INFL_NUMBER_OTHER},
 };
 enum { N_NUMBER_TYPES = sizeof number_types / sizeof number_types[0] };
 
@@ -295,6 +295,11 @@ static void decode(infl_number_type type, const unsigned char *bytes, size_t n, 
         case INFL_NUMBER_F64:
             memcpy(&out[i], &bits, sizeof out[i]);
             break;
+        case INFL_NUMBER_F16:
+            out[i] = infl_half(bits);
+            break;
+        case INFL_NUMBER_BF16:
+            low <<= 16; /* fallthrough */
         case INFL_NUMBER_F32:
             memcpy(&single, &low, sizeof single);
             out[i] = single;
@@ -311,7 +316,8 @@ static void decode(infl_number_type type, const unsigned char *bytes, size_t n, 
 
 infl_status infl_safetensors_read(infl_safetensors *file, const infl_file_tensor *tensor, double *out) {
     if (tensor->type == INFL_NUMBER_OTHER)
-        return infl_fail(INFL_E_UNSUPPORTED, "tensor \"%.80s\": its dtype is %s; F64, F32, I64 and U8 can be read (%s)",
+        return infl_fail(INFL_E_UNSUPPORTED,
+                         "tensor \"%.80s\": its dtype is %s; F64, F32, F16, BF16, I64 and U8 can be read (%s)",
                          tensor->name, tensor->type_name, file->path);
     unsigned char *block;
     INFL_ALLOCATE(block, BLOCK);
@@ -334,6 +340,20 @@ static size_t length_of(const infl_file_array *array) {
     for (size_t i = 0; i < array->n_dims; i++)
         length *= array->dims[i];
     return length;
+}
+
+/* Names come from callers; what else there is in a header we have made. */
+static infl_status check_names(const infl_file_array *arrays, size_t n_arrays, const char *path) {
+    for (size_t i = 0; i < n_arrays; i++) {
+        json_error_t error;
+        json_t *text = json_pack_ex(&error, 0, "s", arrays[i].name);
+        if (text == NULL && json_error_code(&error) == json_error_out_of_memory)
+            return no_memory(path);
+        if (text == NULL)
+            return infl_fail(INFL_E_ARGUMENT, "the name of tensor %zu is not UTF-8 (%s)", i, path);
+        json_decref(text);
+    }
+    return INFL_OK;
 }
 
 /* The header as it will be written, padded, to be released; NULL: there is no memory. */
@@ -429,6 +449,8 @@ infl_status infl_safetensors_write(const char *path, const infl_file_string *str
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(name, room);
     INFL_ALLOCATE_OR_OUT(block, BLOCK);
+    if ((status = check_names(arrays, n_arrays, path)) != INFL_OK)
+        goto out;
     header = make_header(strings, n_strings, arrays, n_arrays, &length);
     if (header == NULL) {
         status = no_memory(path);

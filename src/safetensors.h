@@ -9,12 +9,15 @@
 
 enum { INFL_TENSOR_DIMS = 8 };
 
-/* Types of numbers. Of OTHER only the size is known, so that a file may have tensors that are not read. */
+/* Types of numbers. F16 and BF16 (the upper half of F32) are only read. Of OTHER only the size is known, so that a file
+ * may have tensors that are not read. */
 typedef enum infl_number_type {
     INFL_NUMBER_F64,
     INFL_NUMBER_F32,
     INFL_NUMBER_I64,
     INFL_NUMBER_U8,
+    INFL_NUMBER_F16,
+    INFL_NUMBER_BF16,
     INFL_NUMBER_OTHER
 } infl_number_type;
 
@@ -63,7 +66,8 @@ typedef struct infl_file_array {
 
 /*
  * Writes a file beside its place and then moves it there: afterwards the whole of it is at path, or what was there
- * before. (What is no file, such as a pipe, is written to straight away.) INFL_E_IO.
+ * before. (What is no file, such as a pipe, is written to straight away.) INFL_E_IO; INFL_E_ARGUMENT: a name is not
+ * UTF-8.
  */
 infl_status infl_safetensors_write(const char *path, const infl_file_string *strings, size_t n_strings,
                                    const infl_file_array *arrays, size_t n_arrays);

@@ -1,7 +1,11 @@
-/* Networks from the literature, written on the builder alone. */
-#include <math.h>
+/* Networks from the literature, written on the builder alone, with the names that their layers have in PyTorch. */
+#include "zoo.h"
 
-#include "error.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "memory.h"
 #include "network.h"
 
 /* A graph that grows by one of the networks; options with the network's own defaults filled in. */
@@ -9,14 +13,24 @@ typedef struct zoo {
     infl_builder *builder;
     infl_zoo_network network;
     infl_zoo_options options;
+    infl_module *modules; /* to be filled; NULL: they are only counted */
+    size_t n_modules;
+    char prefix[INFL_MODULE_NAME_BYTES / 2]; /* of names: "layer1.0." */
+    char block[INFL_MODULE_NAME_BYTES / 2];  /* of places: "3.body." */
+    size_t place;                            /* of the next module in its nn.Sequential */
 } zoo;
 
-static const char *const names[] = {"kl_cnn", "lenet5", "vgg13", "vgg14", "resnet18", "resnet50"};
+/* What a convolution and its normalisation are called, in the words of `name`. */
+typedef struct names {
+    const char *convolution, *norm;
+} names;
 
-enum { N_NETWORKS = sizeof names / sizeof names[0] };
+static const char *const networks[] = {"kl_cnn", "lenet5", "vgg13", "vgg14", "resnet18", "resnet50"};
+
+enum { N_NETWORKS = sizeof networks / sizeof networks[0] };
 
 const char *infl_zoo_network_name(infl_zoo_network network) {
-    return (int)network < 0 || (int)network >= (int)N_NETWORKS ? NULL : names[network];
+    return (int)network < 0 || (int)network >= (int)N_NETWORKS ? NULL : networks[network];
 }
 
 static int is_resnet(infl_zoo_network network) { return network == INFL_ZOO_RESNET18 || network == INFL_ZOO_RESNET50; }
@@ -52,8 +66,35 @@ static size_t scaled(const zoo *z, size_t channels) {
     return wide < 1.0 ? 1 : (size_t)wide;
 }
 
+/*
+ * The next module is a layer with parameters, called so: after the prefix, with | between two names and # for its place in
+ * the nn.Sequential.
+ */
+static void name(zoo *z, int kind, const char *words) {
+    if (z->modules != NULL) {
+        infl_module *module = &z->modules[z->n_modules];
+        char place[24];
+        snprintf(place, sizeof place, "%zu", z->place);
+        *module = (infl_module){.kind = kind};
+        snprintf(module->place, sizeof module->place, "%s%s", z->block, place);
+        for (size_t i = 0; i < INFL_MODULE_NAMES && *words != '\0'; i++) {
+            size_t length = strcspn(words, "|"), plain = strcspn(words, "|#");
+            snprintf(module->names[i], sizeof module->names[i], "%s%.*s%s", z->prefix, (int)plain, words,
+                     plain < length ? place : "");
+            words += length + (words[length] == '|');
+        }
+    }
+    z->n_modules++;
+    z->place++;
+}
+
+static infl_node activate(zoo *z, infl_node x, infl_activation activation) {
+    z->place++;
+    return infl_builder_activation(z->builder, x, activation);
+}
+
 /* A square convolution, its normalisation, its activation (INFL_IDENTITY: none). */
-static infl_node convolution(const zoo *z, infl_node x, size_t channels, size_t kernel, size_t stride,
+static infl_node convolution(zoo *z, infl_node x, names called, size_t channels, size_t kernel, size_t stride,
                              const size_t padding[2], infl_activation activation) {
     infl_conv2d conv = INFL_CONV2D_INIT;
     conv.channels = channels;
@@ -65,80 +106,113 @@ static infl_node convolution(const zoo *z, infl_node x, size_t channels, size_t 
         conv.padding[axis] = padding[axis];
     }
     x = infl_builder_conv2d(z->builder, x, &conv);
-    if (z->options.batch_norm)
+    name(z, INFL_LAYER_CONV2D, called.convolution);
+    if (z->options.batch_norm) {
         x = infl_builder_batch_norm(z->builder, x, NULL);
-    return activation == INFL_IDENTITY ? x : infl_builder_activation(z->builder, x, activation);
+        name(z, INFL_LAYER_BATCH_NORM, called.norm);
+    }
+    return activation == INFL_IDENTITY ? x : activate(z, x, activation);
 }
 
 static const size_t none[2] = {0, 0}, one[2] = {1, 1};
 
-static infl_node max_pool(const zoo *z, infl_node x) {
+static infl_node max_pool(zoo *z, infl_node x) {
     infl_pool2d pool = INFL_POOL2D_INIT;
+    z->place++;
     return infl_builder_max_pool2d(z->builder, x, &pool);
 }
 
-static infl_node koh_liang(const zoo *z, infl_node x) {
-    for (size_t i = 0; i < 5; i++)
-        x = convolution(z, x, scaled(z, 8), 3, i % 2 == 1 ? 2 : 1, none, INFL_TANH);
-    x = convolution(z, x, scaled(z, 10), 1, 1, none, INFL_TANH);
-    x = infl_builder_global_average_pool(z->builder, x);
-    return infl_builder_dense(z->builder, x, z->options.n_classes, 1, INFL_INIT_TRUNCATED_NORMAL);
+static infl_node dense(zoo *z, infl_node x, const char *called, size_t units, infl_initialiser initialiser) {
+    x = infl_builder_dense(z->builder, x, units, 1, initialiser);
+    name(z, INFL_LAYER_DENSE, called);
+    return x;
 }
 
-static infl_node lenet(const zoo *z, infl_node x) {
+/* The mean over each channel and the last layer. */
+static infl_node average_head(zoo *z, infl_node x, const char *called, infl_initialiser initialiser) {
+    x = infl_builder_global_average_pool(z->builder, x);
+    z->place += 2; /* and an nn.Flatten */
+    return dense(z, x, called, z->options.n_classes, initialiser);
+}
+
+static infl_node koh_liang(zoo *z, infl_node x) {
+    static const names places = {"#", "#"};
+    for (size_t i = 0; i < 5; i++)
+        x = convolution(z, x, places, scaled(z, 8), 3, i % 2 == 1 ? 2 : 1, none, INFL_TANH);
+    x = convolution(z, x, places, scaled(z, 10), 1, 1, none, INFL_TANH);
+    return average_head(z, x, "#", INFL_INIT_TRUNCATED_NORMAL);
+}
+
+static infl_node lenet(zoo *z, infl_node x) {
+    static const names first = {"conv1", "bn1"}, second = {"conv2", "bn2"};
     /* LeCun's images of digits were 28×28 in a frame of 32×32 */
     size_t frame[2] = {z->options.height < 32 ? 2 : 0, z->options.width < 32 ? 2 : 0};
-    x = max_pool(z, convolution(z, x, scaled(z, 6), 5, 1, frame, INFL_RELU));
-    x = max_pool(z, convolution(z, x, scaled(z, 16), 5, 1, none, INFL_RELU));
-    x = infl_builder_dense(z->builder, x, scaled(z, 120), 1, INFL_INIT_HE);
-    x = infl_builder_activation(z->builder, x, INFL_RELU);
-    x = infl_builder_dense(z->builder, x, scaled(z, 84), 1, INFL_INIT_HE);
-    x = infl_builder_activation(z->builder, x, INFL_RELU);
-    return infl_builder_dense(z->builder, x, z->options.n_classes, 1, INFL_INIT_LECUN);
+    x = max_pool(z, convolution(z, x, first, scaled(z, 6), 5, 1, frame, INFL_RELU));
+    x = max_pool(z, convolution(z, x, second, scaled(z, 16), 5, 1, none, INFL_RELU));
+    z->place++; /* an nn.Flatten */
+    x = activate(z, dense(z, x, "fc1", scaled(z, 120), INFL_INIT_HE), INFL_RELU);
+    x = activate(z, dense(z, x, "fc2", scaled(z, 84), INFL_INIT_HE), INFL_RELU);
+    return dense(z, x, "fc3", z->options.n_classes, INFL_INIT_LECUN);
 }
 
-static infl_node vgg(const zoo *z, infl_node x) {
+static infl_node vgg(zoo *z, infl_node x) {
     static const size_t channels[] = {64, 128, 256, 512, 512};
+    static const names features = {"features.#", "features.#"};
     for (size_t block = 0; block < 5; block++) {
         size_t n = z->network == INFL_ZOO_VGG14 && block == 4 ? 3 : 2;
         for (size_t i = 0; i < n; i++)
-            x = convolution(z, x, scaled(z, channels[block]), 3, 1, one, INFL_RELU);
+            x = convolution(z, x, features, scaled(z, channels[block]), 3, 1, one, INFL_RELU);
         x = max_pool(z, x);
     }
-    x = infl_builder_global_average_pool(z->builder, x);
-    return infl_builder_dense(z->builder, x, z->options.n_classes, 1, INFL_INIT_LECUN);
+    return average_head(z, x, "classifier|classifier.0", INFL_INIT_LECUN);
+}
+
+/* A part of a block is an nn.Sequential of its own. */
+static void enter(zoo *z, size_t block, const char *part) {
+    snprintf(z->block, sizeof z->block, "%zu.%s.", block, part);
+    z->place = 0;
 }
 
 /* Of `in` channels; the shortcut is a 1×1 convolution where the shape changes. */
-static infl_node residual_block(const zoo *z, infl_node x, size_t in, size_t channels, size_t stride, size_t *out) {
+static infl_node residual_block(zoo *z, infl_node x, size_t in, size_t channels, size_t stride, size_t *out) {
+    static const names first = {"conv1", "bn1"}, second = {"conv2", "bn2"}, third = {"conv3", "bn3"},
+                       changed = {"downsample.0|shortcut.0", "downsample.1|shortcut.1"};
     infl_node y, shortcut = x;
+    size_t place = z->place;
+    enter(z, place, "body");
     if (z->network == INFL_ZOO_RESNET18) {
         *out = channels;
-        y = convolution(z, x, channels, 3, stride, one, INFL_RELU);
-        y = convolution(z, y, channels, 3, 1, one, INFL_IDENTITY);
+        y = convolution(z, x, first, channels, 3, stride, one, INFL_RELU);
+        y = convolution(z, y, second, channels, 3, 1, one, INFL_IDENTITY);
     } else {
         *out = 4 * channels;
-        y = convolution(z, x, channels, 1, 1, none, INFL_RELU);
-        y = convolution(z, y, channels, 3, stride, one, INFL_RELU);
-        y = convolution(z, y, *out, 1, 1, none, INFL_IDENTITY);
+        y = convolution(z, x, first, channels, 1, 1, none, INFL_RELU);
+        y = convolution(z, y, second, channels, 3, stride, one, INFL_RELU);
+        y = convolution(z, y, third, *out, 1, 1, none, INFL_IDENTITY);
     }
+    enter(z, place, "shortcut");
     if (stride != 1 || in != *out)
-        shortcut = convolution(z, x, *out, 1, stride, none, INFL_IDENTITY);
+        shortcut = convolution(z, x, changed, *out, 1, stride, none, INFL_IDENTITY);
+    z->block[0] = '\0';
+    z->place = place + 1;
     return infl_builder_activation(z->builder, infl_builder_add(z->builder, y, shortcut), INFL_RELU);
 }
 
-static infl_node resnet(const zoo *z, infl_node x) {
+static infl_node resnet(zoo *z, infl_node x) {
     static const size_t blocks[2][4] = {{2, 2, 2, 2}, {3, 4, 6, 3}};
+    static const names first = {"conv1", "bn1"};
     size_t in = scaled(z, 64);
-    x = convolution(z, x, in, 3, 1, one, INFL_RELU);
+    x = convolution(z, x, first, in, 3, 1, one, INFL_RELU);
     for (size_t stage = 0; stage < 4; stage++)
-        for (size_t i = 0; i < blocks[z->network == INFL_ZOO_RESNET50][stage]; i++)
+        for (size_t i = 0; i < blocks[z->network == INFL_ZOO_RESNET50][stage]; i++) {
+            snprintf(z->prefix, sizeof z->prefix, "layer%zu.%zu.", stage + 1, i);
             x = residual_block(z, x, in, scaled(z, (size_t)64 << stage), stage > 0 && i == 0 ? 2 : 1, &in);
-    x = infl_builder_global_average_pool(z->builder, x);
-    return infl_builder_dense(z->builder, x, z->options.n_classes, 1, INFL_INIT_LECUN);
+        }
+    z->prefix[0] = '\0';
+    return average_head(z, x, "fc|linear", INFL_INIT_LECUN);
 }
 
-static infl_node append(const zoo *z, infl_node x) {
+static infl_node append(zoo *z, infl_node x) {
     switch (z->network) {
     case INFL_ZOO_KL_CNN:
         return koh_liang(z, x);
@@ -182,8 +256,33 @@ infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, co
     z.builder = builder;
     infl_status status = infl_model_create(out, builder, append(&z, INFL_NODE_INPUT), precision, seed);
     if (status == INFL_E_ARGUMENT && builder_has_failed(builder))
-        status = infl_fail(status, "%s: %s does not fit images of %zu×%zu×%zu: %s", __func__, names[network],
+        status = infl_fail(status, "%s: %s does not fit images of %zu×%zu×%zu: %s", __func__, networks[network],
                            z.options.channels, z.options.height, z.options.width, infl_last_error());
     infl_builder_destroy(builder);
     return infl_in_name_of(__func__, status);
+}
+
+infl_status infl_zoo_modules(infl_module **out, size_t *n, infl_zoo_network network, int batch_norm) {
+    infl_zoo_options options = INFL_ZOO_OPTIONS_INIT;
+    infl_module *modules = NULL;
+    zoo z;
+    options.batch_norm = batch_norm;
+    for (int counted = 0; counted < 2; counted++) {
+        infl_builder *builder;
+        INFL_TRY(read_options(&z, NULL, network, &options, __func__));
+        if (counted)
+            INFL_ALLOCATE(modules, *n);
+        infl_status status = infl_builder_create_image(&builder, z.options.channels, z.options.height, z.options.width);
+        if (status != INFL_OK) {
+            infl_release(modules);
+            return status;
+        }
+        z.builder = builder;
+        z.modules = modules;
+        append(&z, INFL_NODE_INPUT);
+        infl_builder_destroy(builder);
+        *n = z.n_modules;
+    }
+    *out = modules;
+    return INFL_OK;
 }

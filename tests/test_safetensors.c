@@ -142,7 +142,7 @@ END_TEST
 /* Files of others: spaces, names in any language, an order of their own, types that cannot be read, fields of later. */
 START_TEST(test_others) {
     temporary_file file =
-        with_header("{ \"b\" : {\"shape\":[2],\"data_offsets\":[ 4, 8],\"dtype\":\"BF16\",\"later\":null},\n"
+        with_header("{ \"b\" : {\"shape\":[2],\"data_offsets\":[ 4, 8],\"dtype\":\"I16\",\"later\":null},\n"
                     " \"\\u00e9\\ud83d\\ude00\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]} ,"
                     " \"c\":{\"dtype\":\"BOOL\",\"shape\":[],\"data_offsets\":[8,9]}}   ",
                     9);
@@ -151,7 +151,7 @@ START_TEST(test_others) {
     assert_ok(infl_safetensors_open(&open, file.path));
     ck_assert_uint_eq(infl_safetensors_count(open), 3);
     ck_assert_str_eq(infl_safetensors_tensor(open, 0)->name, "\u00e9\U0001F600");
-    ck_assert_str_eq(infl_safetensors_tensor(open, 1)->type_name, "BF16");
+    ck_assert_str_eq(infl_safetensors_tensor(open, 1)->type_name, "I16");
     ck_assert_ptr_null(infl_safetensors_metadata(open, "a"));
     assert_ok(infl_safetensors_read(open, infl_safetensors_tensor(open, 0), out));
     ck_assert(out[0] == 0 && out[1] == 3);
@@ -160,6 +160,46 @@ START_TEST(test_others) {
     ck_assert_ptr_nonnull(strstr(infl_last_error(), "BOOL"));
     infl_safetensors_close(open);
     ck_assert_int_eq(unlink(file.path), 0);
+}
+END_TEST
+
+/* All numbers of 16 bits there are, against their definition: equal steps, twice as large from one exponent to the next. */
+START_TEST(test_halves) {
+    enum { N = 1 << 16, HEADER = 256 };
+    static unsigned char bytes[8 + HEADER + 4 * N];
+    static double half[N], brain[N];
+    int length = snprintf((char *)bytes + 8, HEADER,
+                          "{\"half\":{\"dtype\":\"F16\",\"shape\":[%d],\"data_offsets\":[0,%d]},\"brain\":{\"dtype\":"
+                          "\"BF16\",\"shape\":[%d],\"data_offsets\":[%d,%d]}}",
+                          N, 2 * N, N, 2 * N, 4 * N);
+    bytes[0] = (unsigned char)length;
+    for (int i = 0; i < 2 * N; i++) {
+        bytes[8 + length + 2 * i] = (unsigned char)(i & 255);
+        bytes[8 + length + 2 * i + 1] = (unsigned char)(i >> 8 & 255);
+    }
+    temporary_file file = write_file(bytes, 8 + (size_t)length + 4 * (size_t)N, 0);
+    infl_safetensors *open;
+    assert_ok(infl_safetensors_open(&open, file.path));
+    assert_ok(infl_safetensors_read(open, infl_safetensors_find(open, "half"), half));
+    assert_ok(infl_safetensors_read(open, infl_safetensors_find(open, "brain"), brain));
+    infl_safetensors_close(open);
+    ck_assert_int_eq(unlink(file.path), 0);
+    ck_assert(half[0] == 0 && !signbit(half[0]) && half[0x3c00] == 1 && half[0x7bff] == 65504);
+    ck_assert(isinf(half[0x7c00]) && half[0x7c00] > 0);
+    for (int i = 1; i < 0x7c00; i++) {
+        int exponent = (i - 1) >> 10;
+        ck_assert_msg(half[i] - half[i - 1] == ldexp(1, (exponent > 1 ? exponent : 1) - 25), "%x", (unsigned)i);
+    }
+    for (int i = 0x7c01; i < 0x8000; i++)
+        ck_assert(isnan(half[i]) && isnan(half[i + 0x8000]));
+    for (int i = 0; i <= 0x7c00; i++)
+        ck_assert(half[i + 0x8000] == -half[i] && signbit(half[i + 0x8000]));
+    for (int i = 0; i < N; i++) {
+        uint32_t bits = (uint32_t)i << 16;
+        float single;
+        memcpy(&single, &bits, sizeof single);
+        ck_assert_msg(isnan(single) ? isnan(brain[i]) : brain[i] == single, "%x", (unsigned)i);
+    }
 }
 END_TEST
 
@@ -366,6 +406,9 @@ START_TEST(test_io) {
     assert_io(infl_safetensors_write(path, NULL, 0, &array, 1), path, "No such file");
     assert_io(infl_safetensors_write(folder.path, NULL, 0, &array, 1), folder.path, "directory");
     assert_io(infl_safetensors_write("", NULL, 0, &array, 1), "()", "No such file");
+    const infl_file_array foreign = {"\xff", INFL_NUMBER_F64, 1, {1}, number};
+    ck_assert_int_eq(infl_safetensors_write(inside(&folder, "file"), NULL, 0, &foreign, 1), INFL_E_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(infl_last_error(), "UTF-8"));
     if (access("/dev/full", W_OK) == 0)
         assert_io(infl_safetensors_write("/dev/full", NULL, 0, &array, 1), "/dev/full", "No space");
     ck_assert_uint_eq(entries_of(folder.path), 0);
@@ -436,6 +479,7 @@ Suite *safetensors_suite(void) {
     add_case(suite, "safetensors/bytes", test_bytes, 1);
     add_case(suite, "safetensors/round-trip", test_round_trip, 1);
     add_case(suite, "safetensors/others", test_others, 1);
+    add_case(suite, "safetensors/halves", test_halves, 1);
     add_case(suite, "safetensors/malformed", test_malformed, 1);
     add_case(suite, "safetensors/long", test_long, 1);
     add_case(suite, "safetensors/deep", test_deep, 1);

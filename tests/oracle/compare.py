@@ -5,7 +5,11 @@ usage: compare.py OURS [NETWORK ...]
 
 OURS is the program built from ours.c. Where PyTorch is found under none of $PYTHON, python3 and /usr/bin/python3, a
 line says so and nothing is compared (exit 0). Exit 1 where ‖ours − theirs‖ > 1e-9 ‖theirs‖ for any quantity.
+
+Where that Python has the package safetensors as well, every network also goes through its files: a state_dict that it
+writes is read by ours (the outputs are compared), and written again, which PyTorch loads (the numbers are the same).
 """
+import math
 import os
 import pathlib
 import subprocess
@@ -42,8 +46,8 @@ def find_python():
     return None
 
 
-def theirs(case, batch_norm, ours):
-    """The same quantities by torch.autograd."""
+def with_numbers(case, batch_norm, ours):
+    """The network in PyTorch with the library's θ and state."""
     import torch
 
     import networks
@@ -51,7 +55,7 @@ def theirs(case, batch_norm, ours):
     name, channels, height, width, classes, factor = case
     model = networks.make(name, channels, height, width, classes, batch_norm, factor).double().eval()
     parameters = list(model.parameters())
-    theta, vector = torch.from_numpy(ours["theta"][0]), torch.from_numpy(ours["vector"][0])
+    theta = torch.from_numpy(ours["theta"][0])
     if sum(w.numel() for w in parameters) != theta.numel():
         sys.exit(f"oracle: {name} has {theta.numel()} parameters, and {sum(w.numel() for w in parameters)} in PyTorch")
     at = 0
@@ -66,6 +70,15 @@ def theirs(case, batch_norm, ours):
                 at += statistic.numel()
     if at != state.numel():
         sys.exit(f"oracle: {name} has a state of {state.numel()} numbers, and of {at} in PyTorch")
+    return model
+
+
+def theirs(case, model, ours):
+    """The same quantities by torch.autograd."""
+    import torch
+
+    channels, height, width = case[1:4]
+    parameters, vector = list(model.parameters()), torch.from_numpy(ours["vector"][0])
     x = torch.from_numpy(ours["features"]).view(-1, channels, height, width)
     y = torch.from_numpy(ours["classes"][0]).long()
 
@@ -83,12 +96,44 @@ def theirs(case, batch_norm, ours):
     return {name: value.detach().numpy() for name, value in found.items()}
 
 
+def through_files(program, arguments, case, batch_norm, model, expected):
+    """The largest error of the outputs after a state_dict was read by ours; infinite where it is not written back whole."""
+    import numpy
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    import networks
+
+    name, channels, height, width, classes, factor = case
+    error = 0.0
+    for names in ("zoo", "sequential"):
+        with tempfile.TemporaryDirectory() as folder:
+            file = f"{folder}/theirs.safetensors"
+            again = networks.make(name, channels, height, width, classes, batch_norm, factor).double().eval()
+            source, target = ((networks.named(name, m) if names == "zoo" else m) for m in (model, again))
+            save_file(source.state_dict(), file)
+            if subprocess.run([program, folder, *map(str, arguments), file, names]).returncode != 0:
+                return math.inf
+            outputs = numpy.load(f"{folder}/outputs.npy")
+            target.load_state_dict(load_file(f"{folder}/written.safetensors"), strict=True)
+        error = max(error, numpy.linalg.norm(outputs - expected) / numpy.linalg.norm(expected))
+        both = zip(source.state_dict().values(), target.state_dict().values())
+        if not all(torch.equal(x, y) for x, y in both):
+            return math.inf
+    return error
+
+
 def main():
     import numpy
 
+    try:
+        import safetensors.torch
+        files = ["files"]
+    except ImportError:
+        files = []
     program, names = sys.argv[1], sys.argv[2:]
     failed = 0
-    print(f"{'network':10}{'image':>10}{'width':>8}{'norm':>6}{'p':>9}" + "".join(f"{q:>15}" for q in QUANTITIES))
+    print(f"{'network':10}{'image':>10}{'width':>8}{'norm':>6}{'p':>9}" + "".join(f"{q:>15}" for q in (*QUANTITIES, *files)))
     for i, case in enumerate(case for case in CASES if not names or case[0] in names):
         for batch_norm in (0, 1):
             with tempfile.TemporaryDirectory() as folder:
@@ -96,13 +141,18 @@ def main():
                 if subprocess.run([program, folder, *map(str, arguments)]).returncode != 0:
                     sys.exit(1)
                 ours = {path.stem: numpy.load(path) for path in pathlib.Path(folder).glob("*.npy")}
-            expected = theirs(case, batch_norm, ours)
+            model = with_numbers(case, batch_norm, ours)
+            expected = theirs(case, model, ours)
             errors = [numpy.linalg.norm(ours[q] - expected[q]) / numpy.linalg.norm(expected[q]) for q in QUANTITIES]
+            if files:
+                errors.append(through_files(program, arguments, case, batch_norm, model, expected["outputs"]))
             good = all(error <= TOLERANCE for error in errors)  # false for NaN
             failed += not good
             print(f"{case[0]:10}{'x'.join(map(str, case[1:4])):>10}{case[5]:8.3g}{'yes' if batch_norm else 'no':>6}"
                   f"{ours['theta'].size:9}" + "".join(f"{error:15.1e}" for error in errors)
                   + ("" if good else "  FAILED"))
+    if not files:
+        print("oracle: files of weights skipped: the Python package safetensors was not found")
     print(f"oracle: {failed} of the comparisons failed" if failed else f"oracle: all within {TOLERANCE:g}")
     sys.exit(failed > 0)
 

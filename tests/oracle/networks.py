@@ -1,4 +1,4 @@
-"""The networks of the zoo in PyTorch, their parameters in the order of the library's θ."""
+"""The networks of the zoo in PyTorch, their parameters in the order of the library's θ, and the names they usually have."""
 import math
 
 from torch import nn
@@ -72,3 +72,39 @@ def make(name, channels=None, height=None, width=None, n_classes=10, batch_norm=
             layers.append(Residual(nn.Sequential(*body), nn.Sequential(*shortcut)))
             n = out
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n, n_classes))
+
+
+def module(**children):
+    """What only holds other modules, for their names."""
+    holder = nn.Module()
+    for name, child in children.items():
+        holder.add_module(name, child)
+    return holder
+
+
+def parts(layers):
+    """The convolutions, normalisations and dense layers of a list as PyTorch's models usually call them."""
+    names, found = {nn.Conv2d: "conv", nn.BatchNorm2d: "bn", nn.Linear: "fc"}, {}
+    for layer in layers:
+        if type(layer) in names:
+            number = sum(name.startswith(names[type(layer)]) for name in found) + 1
+            found[f"{names[type(layer)]}{number}"] = layer
+    return found
+
+
+def named(name, network):
+    """The modules of a network from make() under the names of torchvision (ResNets, VGGs) and of LeNet's many copies."""
+    layers = list(network)
+    if name == "kl_cnn":
+        return network
+    if name == "lenet5":
+        return module(**parts(layers))
+    if name in ("vgg13", "vgg14"):
+        return module(features=nn.Sequential(*layers[:-3]), classifier=layers[-1])
+    blocks, stages = [layer for layer in layers if isinstance(layer, Residual)], []
+    for n in (2, 2, 2, 2) if name == "resnet18" else (3, 4, 6, 3):
+        stage = [module(**parts(block.body), **({"downsample": block.shortcut} if len(block.shortcut) else {}))
+                 for block in blocks[:n]]
+        stages.append(nn.Sequential(*stage))
+        blocks = blocks[n:]
+    return module(**parts(layers[:2]), **{f"layer{i + 1}": stage for i, stage in enumerate(stages)}, fc=layers[-1])

@@ -4,6 +4,8 @@
  *   ours FOLDER NETWORK CHANNELS HEIGHT WIDTH CLASSES WIDTH_FACTOR BATCH_NORM ROWS SEED
  *
  * makes a network of the zoo and data, and writes both and what the library computes of them, all in f64, into FOLDER.
+ * With two arguments more, FILE and zoo or sequential, it reads such a network's weights by these names from the file
+ * instead, and writes the outputs of the same data, and the weights again by the same names, as written.safetensors.
  */
 #include <math.h>
 #include <stdio.h>
@@ -66,9 +68,27 @@ static infl_zoo_network network_named(const char *name) {
 
 static size_t number(const char *text) { return (size_t)strtoull(text, NULL, 10); }
 
+/* Into the folder: what the network in a file gives for the data, and the file as the library writes it. */
+static void through_file(infl_model *model, const infl_dataset *dataset, const char *folder, const char *path,
+                         const char *network, const char *names) {
+    char written[4096];
+    infl_weights_options options = INFL_WEIGHTS_OPTIONS_INIT;
+    size_t n = infl_dataset_rows(dataset), c = infl_model_outputs(model);
+    double *outputs = room(n * c);
+    options.names = names[0] == 'z' ? INFL_NAMES_ZOO : INFL_NAMES_SEQUENTIAL;
+    options.network = (int)network_named(network);
+    check(infl_model_read_weights(model, path, &options));
+    check(infl_model_predict(model, dataset, outputs));
+    save(folder, "outputs", outputs, n, c);
+    snprintf(written, sizeof written, "%s/written.safetensors", folder);
+    check(infl_model_write_weights(model, written, &options));
+    free(outputs);
+}
+
 int main(int argc, char **argv) {
-    if (argc != 11) {
-        fprintf(stderr, "usage: ours FOLDER NETWORK CHANNELS HEIGHT WIDTH CLASSES WIDTH_FACTOR BATCH_NORM ROWS SEED\n");
+    if (argc != 11 && argc != 13) {
+        fprintf(stderr, "usage: ours FOLDER NETWORK CHANNELS HEIGHT WIDTH CLASSES WIDTH_FACTOR BATCH_NORM ROWS SEED "
+                        "[FILE zoo|sequential]\n");
         return 2;
     }
     const char *folder = argv[1];
@@ -85,8 +105,34 @@ int main(int argc, char **argv) {
     check(infl_model_create_zoo(&model, network_named(argv[2]), &options, INFL_F64, seed));
     size_t p = infl_model_parameters(model), d = infl_model_inputs(model), c = options.n_classes;
 
+    double *x = noise(n * d, seed + 2), *classes = room(n);
+    int32_t *labels = malloc(n * sizeof *labels);
+    if (labels == NULL)
+        return 1;
+    for (size_t i = 0; i < n; i++) {
+        labels[i] = (int32_t)((3 * i + 1) % c);
+        classes[i] = labels[i];
+    }
+    infl_dataset *dataset;
+    infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
+    spec.n_rows = n;
+    spec.n_features = d;
+    spec.features = x;
+    spec.labels = labels;
+    spec.n_classes = c;
+    check(infl_dataset_create(&dataset, &spec));
+    if (argc == 13) {
+        through_file(model, dataset, folder, argv[11], argv[2], argv[12]);
+        infl_dataset_destroy(dataset);
+        infl_model_destroy(model);
+        free(x);
+        free(labels);
+        free(classes);
+        return 0;
+    }
+
     /* biases, scales and shifts of their own too */
-    double *theta = room(p), *wiggle = noise(p, seed + 1), *x = noise(n * d, seed + 2), *v = noise(p, seed + 3);
+    double *theta = room(p), *wiggle = noise(p, seed + 1), *v = noise(p, seed + 3);
     check(infl_model_get_parameters(model, theta));
     for (size_t i = 0; i < p; i++)
         theta[i] += 0.1 * wiggle[i];
@@ -102,22 +148,6 @@ int main(int argc, char **argv) {
     }
     check(infl_model_set_state(model, state));
 
-    int32_t *labels = malloc(n * sizeof *labels);
-    double *classes = room(n);
-    if (labels == NULL)
-        return 1;
-    for (size_t i = 0; i < n; i++) {
-        labels[i] = (int32_t)((3 * i + 1) % c);
-        classes[i] = labels[i];
-    }
-    infl_dataset *dataset;
-    infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
-    spec.n_rows = n;
-    spec.n_features = d;
-    spec.features = x;
-    spec.labels = labels;
-    spec.n_classes = c;
-    check(infl_dataset_create(&dataset, &spec));
     infl_objective *objective;
     infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
     check(infl_objective_create(&objective, model, &loss, dataset, NULL));
