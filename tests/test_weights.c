@@ -560,35 +560,45 @@ START_TEST(test_tensors) {
 }
 END_TEST
 
-/* What was prepared at the θ of before is told that it is another now. */
+/* What was prepared at the θ of before is told that it is another now, and what an objective kept of it is forgotten. */
 START_TEST(test_stale) {
     char path[512];
     infl_weights_options zoo = by(INFL_NAMES_ZOO, INFL_ZOO_KL_CNN);
     infl_model *model = fixture_model(0, INFL_F64);
     infl_dataset *dataset = fixture_data(0);
     infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
-    infl_objective *objective;
+    infl_objective *objective, *fresh;
     infl_curvature *curvature;
     infl_inverse *inverse;
     infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
-    double *b = room(infl_model_parameters(model));
+    size_t p = infl_model_parameters(model);
+    double *v = numbers_of(model), *out = room(p), *truth = room(p);
     options.method = INFL_CG;
     options.accept_unconverged = 1;
     options.max_iterations = 1;
     assert_ok(infl_objective_create(&objective, model, &loss, dataset, NULL));
     assert_ok(infl_curvature_create(&curvature, objective, INFL_GAUSS_NEWTON, 1));
     assert_ok(infl_inverse_create(&inverse, curvature, &options));
-    assert_ok(infl_inverse_solve(inverse, b, 1, b, NULL));
+    assert_ok(infl_inverse_solve(inverse, v, 1, out, NULL));
+    for (int i = 0; i < 3; i++)
+        assert_ok(infl_objective_product(objective, INFL_HESSIAN, v, 1, out));
     data_file(path, sizeof path, "kl_cnn");
     assert_ok(infl_model_read_weights(model, path, &zoo));
-    assert_fails(INFL_E_ARGUMENT, infl_inverse_solve(inverse, b, 1, b, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_inverse_solve(inverse, v, 1, out, NULL));
     assert_says("theta has changed");
+    assert_ok(infl_objective_create(&fresh, model, &loss, dataset, NULL));
+    assert_ok(infl_objective_product(objective, INFL_HESSIAN, v, 1, out));
+    assert_ok(infl_objective_product(fresh, INFL_HESSIAN, v, 1, truth));
+    assert_same_bits(out, truth, p, "after reading");
     infl_inverse_destroy(inverse);
     infl_curvature_destroy(curvature);
     infl_objective_destroy(objective);
+    infl_objective_destroy(fresh);
     infl_dataset_destroy(dataset);
     infl_model_destroy(model);
-    free(b);
+    free(v);
+    free(out);
+    free(truth);
 }
 END_TEST
 
