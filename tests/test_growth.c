@@ -325,6 +325,46 @@ static void builder_zoo(void *options, outcome *o) {
     infl_builder_destroy(builder);
 }
 
+/* the names of regression()'s weight and bias, less the prefix, and of nothing else */
+static const char *const weight_names[] = {"w", "b"};
+static const infl_weights_options given_weights_options = {
+    sizeof given_weights_options, INFL_NAMES_TABLE, 0, weight_names, 2, "prefix.", 1};
+
+static void hide_name(outcome *o, const temporary_file *file) { /* another at every call */
+    char *path = strstr(o->message, file->path);
+    if (path != NULL)
+        memset(path, 'x', strlen(file->path));
+}
+
+static void record_file(outcome *o, const temporary_file *file) {
+    unsigned char bytes[2048];
+    size_t n = read_back(file, bytes, sizeof bytes);
+    for (size_t i = 0; i < n; i += 8)
+        record_one(o, bytes[i]);
+}
+
+static void model_write_weights(void *options, outcome *o) {
+    infl_model *model = regression(INFL_F32);
+    temporary_file file = write_file("", 0, 0);
+    if (went_well(o, infl_model_write_weights(model, file.path, options)))
+        record_file(o, &file);
+    hide_name(o, &file);
+    unlink(file.path);
+    infl_model_destroy(model);
+}
+
+static void model_read_weights(void *options, outcome *o) {
+    infl_model *model = regression(INFL_F32);
+    temporary_file file = write_file("", 0, 0);
+    assert_ok(infl_model_write_weights(model, file.path, &given_weights_options));
+    assert_ok(infl_model_initialise(model, 2));
+    if (went_well(o, infl_model_read_weights(model, file.path, options)))
+        record_model(o, model);
+    hide_name(o, &file);
+    unlink(file.path);
+    infl_model_destroy(model);
+}
+
 static const infl_loss given_loss = {sizeof given_loss, INFL_SMOOTHED_HINGE, 0.7};
 
 static void loss_evaluate(void *loss, outcome *o) {
@@ -763,6 +803,8 @@ static const struct {
     {"infl_builder_batch_norm", "infl_batch_norm", &given_batch_norm, builder_batch_norm, 0},
     {"infl_model_create_zoo", "infl_zoo_options", &given_zoo_options, model_create_zoo, 0},
     {"infl_builder_zoo", "infl_zoo_options", &given_zoo_options, builder_zoo, 0},
+    {"infl_model_read_weights", "infl_weights_options", &given_weights_options, model_read_weights, 0},
+    {"infl_model_write_weights", "infl_weights_options", &given_weights_options, model_write_weights, 0},
     {"infl_loss_evaluate", "infl_loss", &given_loss, loss_evaluate, 0},
     {"infl_objective_create", "infl_loss", &given_loss, loss_of_objective, 0},
     {"infl_objective_create", "infl_objective_options", &given_objective_options, objective_create, 0},
