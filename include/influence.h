@@ -477,7 +477,7 @@ typedef enum infl_weight_names {
 
 typedef struct infl_weights_options {
     size_t size;
-    infl_weight_names names;
+    infl_weight_names names;  /* whose names these are                                                              */
     int network;              /* the infl_zoo_network that the model is of: of INFL_NAMES_ZOO; of SEQUENTIAL, where -1
                                  is any model whose every layer follows the one before                              */
     const char *const *table; /* of INFL_NAMES_TABLE: the file's name for each tensor of infl_model_tensor, then for
