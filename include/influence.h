@@ -209,6 +209,15 @@ INFL_API infl_status infl_dataset_without(infl_dataset **out, const infl_dataset
                                           size_t n_rows);
 
 /*
+ * All rows, the given ones with other labels (classes of the dataset's): labels[i] is of rows[i], or with rows NULL of
+ * row i. Features are shared, not copied, and source rows stay what they were. A row that the
+ * dataset has more than once changes everywhere, and of several labels given to one row the last holds.
+ * INFL_E_ARGUMENT: the targets are real numbers; a row or a label is not there.
+ */
+INFL_API infl_status infl_dataset_relabel(infl_dataset **out, const infl_dataset *dataset, const size_t *rows,
+                                          size_t n_rows, const int32_t *labels);
+
+/*
  * A seeded random split: round(fraction·n) rows in *first, the others in *second, each in the parent's order; with
  * stratify (class targets only) the same for each class in turn. 0 < fraction < 1, and neither part may be empty.
  */

@@ -26,13 +26,15 @@ static void release_storage(infl_storage *storage) {
     if (storage == NULL || atomic_fetch_sub_explicit(&storage->references, 1, memory_order_acq_rel) != 1)
         return;
     if (storage->owned) {
-        infl_release((void *)storage->features);
+        if (storage->lender == NULL)
+            infl_release((void *)storage->features);
         infl_release((void *)storage->labels);
         infl_release((void *)storage->targets);
     }
     for (size_t c = 0; storage->class_names != NULL && c < storage->n_targets; c++)
         infl_release(storage->class_names[c]);
     infl_release(storage->class_names);
+    release_storage(storage->lender);
     infl_release(storage);
 }
 
@@ -290,6 +292,59 @@ infl_status infl_dataset_without(infl_dataset **out, const infl_dataset *dataset
         status = create_marked(out, dataset, removed, 0, n_left);
     infl_release(removed);
     return status;
+}
+
+/* A storage with the features of the dataset's, lent, and its labels copied; *out is a view of the dataset's rows. */
+static infl_status create_relabelled(infl_dataset **out, const infl_dataset *dataset, int32_t **labels) {
+    infl_status status = INFL_OK;
+    infl_dataset *view;
+    infl_storage *parent = dataset->storage, *storage;
+    INFL_TRY(infl_dataset_reference(&view, dataset));
+    INFL_ALLOCATE_OR_OUT(storage, 1);
+    *storage = (infl_storage){.n_rows = parent->n_rows,
+                              .n_features = parent->n_features,
+                              .n_targets = parent->n_targets,
+                              .precision = parent->precision,
+                              .features = parent->features,
+                              .owned = 1,
+                              .lender = parent};
+    atomic_init(&storage->references, 1);
+    view->storage = storage; /* the view's reference to the parent is the storage's from here on */
+    INFL_ALLOCATE_OR_OUT(*labels, parent->n_rows);
+    storage->labels = *labels;
+    memcpy(*labels, parent->labels, parent->n_rows * sizeof **labels);
+    if (parent->class_names != NULL)
+        status = infl_dataset_name_classes(view, (const char *const *)parent->class_names, parent->n_targets);
+out:
+    if (status == INFL_OK)
+        *out = view;
+    else
+        infl_dataset_destroy(view);
+    return status;
+}
+
+infl_status infl_dataset_relabel(infl_dataset **out, const infl_dataset *dataset, const size_t *rows, size_t n_rows,
+                                 const int32_t *labels) {
+    INFL_REQUIRE(out);
+    INFL_REQUIRE(dataset);
+    INFL_REQUIRE(labels);
+    if (dataset->storage->labels == NULL)
+        return infl_fail(INFL_E_ARGUMENT, "%s: the dataset's targets are real numbers, not classes", __func__);
+    if (rows == NULL)
+        n_rows = dataset->n_rows;
+    else
+        INFL_TRY(check_rows(dataset, rows, n_rows, __func__));
+    for (size_t i = 0; i < n_rows; i++)
+        if (labels[i] < 0 || (size_t)labels[i] >= dataset->storage->n_targets)
+            return infl_fail(INFL_E_ARGUMENT, "%s: labels[%zu] is %ld; the dataset has classes 0 to %zu", __func__, i,
+                             (long)labels[i], dataset->storage->n_targets - 1);
+    int32_t *own;
+    infl_dataset *view;
+    INFL_TRY(create_relabelled(&view, dataset, &own));
+    for (size_t i = 0; i < n_rows; i++)
+        own[infl_dataset_storage_row(dataset, rows == NULL ? i : rows[i])] = labels[i];
+    *out = view;
+    return INFL_OK;
 }
 
 typedef struct split_key {

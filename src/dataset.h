@@ -22,6 +22,7 @@ struct infl_storage {
     const double *targets; /* n×t */
     char **class_names;    /* C strings or NULL */
     int owned;             /* features, labels and targets are ours to free */
+    infl_storage *lender;  /* whose features these are, kept by a reference; NULL: nobody else's */
 };
 
 /* Gives the first n ≤ C classes of a dataset that is not shared yet their names, copied; NULL: none. */

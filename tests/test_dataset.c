@@ -406,6 +406,81 @@ static void check_partition(const infl_dataset *first, const infl_dataset *secon
     }
 }
 
+/* Labels change in the new dataset alone; features, names and source rows stay, also when the parent is gone. */
+START_TEST(relabel_changes_labels_alone) {
+    static const char *const names[] = {"a", "b", "c"};
+    infl_dataset *all = numbered(9, 3), *view = NULL, *changed = NULL, *again = NULL;
+    double row[2], before, after;
+    assert_ok(infl_dataset_name_classes(all, names, 3));
+    assert_ok(infl_dataset_subset(&view, all, (size_t[]){8, 2, 5, 0}, 4)); /* labels 2, 2, 2, 0 */
+    infl_dataset_destroy(all);
+    assert_ok(infl_dataset_relabel(&changed, view, (size_t[]){1, 3, 1}, 3, (int32_t[]){0, 2, 1}));
+    static const double expected[] = {2, 1, 2, 2}, first[] = {2, 2, 2, 0};
+    for (size_t i = 0; i < 4; i++) {
+        assert_ok(infl_dataset_get(view, i, NULL, &before));
+        assert_ok(infl_dataset_get(changed, i, row, &after));
+        ck_assert_double_eq(before, first[i]);
+        ck_assert_double_eq(after, expected[i]);
+        ck_assert_uint_eq(source_of(changed, i), source_of(view, i));
+    }
+    ck_assert_ptr_eq(changed->storage->features, view->storage->features);
+    infl_dataset_destroy(view);
+    ck_assert_str_eq(infl_dataset_class_name(changed, 2), "c");
+    ck_assert_uint_eq(infl_dataset_targets(changed), 3);
+    assert_ok(infl_dataset_relabel(&again, changed, NULL, 0, (int32_t[]){0, 0, 1, 1}));
+    infl_dataset_destroy(changed);
+    for (size_t i = 0; i < 4; i++) {
+        assert_ok(infl_dataset_get(again, i, row, &after));
+        ck_assert_double_eq(row[1], 1000.0 * row[0]);
+        ck_assert_double_eq(after, i / 2);
+    }
+    infl_dataset_destroy(again);
+}
+END_TEST
+
+/* A row that stands there twice is one row; the arrays of one that borrows are not written to. */
+START_TEST(relabel_of_repeats_and_borrowed) {
+    infl_dataset_spec spec = small_spec();
+    spec.borrow = 1;
+    infl_dataset *dataset = NULL, *twice = NULL, *changed = NULL;
+    double label;
+    assert_ok(infl_dataset_create(&dataset, &spec));
+    assert_ok(infl_dataset_subset(&twice, dataset, (size_t[]){1, 0, 1}, 3));
+    assert_ok(infl_dataset_relabel(&changed, twice, (size_t[]){2}, 1, (int32_t[]){0}));
+    infl_dataset_destroy(dataset);
+    infl_dataset_destroy(twice);
+    for (size_t i = 0; i < 3; i++) {
+        assert_ok(infl_dataset_get(changed, i, NULL, &label));
+        ck_assert_double_eq(label, 0.0);
+    }
+    ck_assert_int_eq(small_labels[1], 2);
+    infl_dataset_destroy(changed);
+}
+END_TEST
+
+START_TEST(relabel_refuses) {
+    infl_dataset *dataset = numbered(4, 2), *out = untouched, *real = NULL;
+    const size_t rows[] = {0, 3};
+    const int32_t labels[] = {1, 1, 0, 0};
+    assert_fails(infl_dataset_relabel(NULL, dataset, rows, 2, labels), INFL_E_ARGUMENT, "out is NULL");
+    assert_fails(infl_dataset_relabel(&out, NULL, rows, 2, labels), INFL_E_ARGUMENT, "dataset is NULL");
+    assert_fails(infl_dataset_relabel(&out, dataset, rows, 2, NULL), INFL_E_ARGUMENT, "labels is NULL");
+    assert_fails(infl_dataset_relabel(&out, dataset, (size_t[]){0, 4}, 2, labels), INFL_E_ARGUMENT, "rows[1] is 4");
+    assert_fails(infl_dataset_relabel(&out, dataset, rows, 2, (int32_t[]){0, 2}), INFL_E_ARGUMENT, "labels[1] is 2");
+    assert_fails(infl_dataset_relabel(&out, dataset, NULL, 0, (int32_t[]){0, 0, -1, 0}), INFL_E_ARGUMENT,
+                 "labels[2] is -1");
+    infl_dataset_spec spec = small_spec();
+    spec.labels = NULL;
+    spec.targets = small_features;
+    spec.n_targets = 2;
+    assert_ok(infl_dataset_create(&real, &spec));
+    assert_fails(infl_dataset_relabel(&out, real, rows, 2, labels), INFL_E_ARGUMENT, "real numbers");
+    ck_assert_ptr_eq(out, untouched);
+    infl_dataset_destroy(real);
+    infl_dataset_destroy(dataset);
+}
+END_TEST
+
 START_TEST(split_takes_smallest_keys) {
     enum { N = 41 };
     infl_dataset *all = numbered(N, 3), *first = NULL, *second = NULL;
@@ -836,6 +911,9 @@ Suite *dataset_suite(void) {
     add_case(suite, "dataset/views/reference", reference_outlives, 1);
     add_case(suite, "dataset/views/without", without_leaves_the_rest, 1);
     add_case(suite, "dataset/views/refuse", views_refuse, 1);
+    add_case(suite, "dataset/relabel/labels-alone", relabel_changes_labels_alone, 1);
+    add_case(suite, "dataset/relabel/repeats", relabel_of_repeats_and_borrowed, 1);
+    add_case(suite, "dataset/relabel/refuses", relabel_refuses, 1);
     add_case(suite, "dataset/split/smallest-keys", split_takes_smallest_keys, 1);
     add_case(suite, "dataset/split/uniform", split_is_uniform, 1);
     add_case(suite, "dataset/split/stratified-view", split_of_a_view, 1);
