@@ -789,6 +789,38 @@ INFL_API infl_status infl_objective_dense(infl_objective *objective, infl_curvat
                                           const infl_dense_options *options, double *matrix,
                                           infl_dense_report *report);
 
+typedef struct infl_derivatives_options {
+    size_t size;
+    double step;      /* differences are between θ ± h·u, u a random direction of length 1, h = step·max(1, ‖θ‖₂)   */
+    double tolerance; /* relative differences above it are an error; INFINITY: none is, the report has them        */
+    uint64_t seed;    /* of the directions                                                                         */
+} infl_derivatives_options;
+#define INFL_DERIVATIVES_OPTIONS_INIT {sizeof(infl_derivatives_options), 1e-5, 1e-5, 1}
+
+/* Largest relative differences found. */
+typedef struct infl_derivatives_report {
+    double gradients; /* of ∇ℓ_i·u, and the differences of ℓ_i, over the rows                                      */
+    size_t row;       /* the row where these are furthest apart                                                    */
+    double hessian;   /* of Σ ∇²ℓ_i u, and the differences of Σ ∇ℓ_i; NaN where there are no such products         */
+    double symmetry;  /* of u·Cv and v·Cu, C the Hessian and the Gauss–Newton matrix, v a second random direction  */
+    double parts;     /* of what is asked for all rows (products: with two vectors at once), and for each half     */
+    double reserved[4];
+} infl_derivatives_report;
+
+/*
+ * Whether gradients and products are those of the losses, at the present θ over the given rows: the first test of
+ * callbacks of one's own. Checked are each row's gradient and the sum's Hessian product along u by central differences,
+ * products with Hessian and Gauss–Newton matrix for symmetry, and whether losses, gradients and products over all rows
+ * are those of two halves, the second backwards: so that averages for sums, or rows taken for positions, are found too
+ * (two rows or more, best not the first ones in order). Some ten gradients of the rows; on a copy, in f64. report may be
+ * NULL. INFL_E_ARGUMENT: a difference above the tolerance, the sentence saying which, and the row and the parameter
+ * where it is largest. Right derivatives differ by some 1e-9; by more where callbacks compute in single precision (a
+ * step of 1e-3 and a tolerance of 1e-2 then do), at a kink, or where gradients are nearly 0.
+ */
+INFL_API infl_status infl_objective_check_derivatives(const infl_objective *objective, const size_t *rows,
+                                                      size_t n_rows, const infl_derivatives_options *options,
+                                                      infl_derivatives_report *report);
+
 /* ============================================================================================= curvature ======= */
 
 /* A symmetric p×p operator A = C + λI; λ is the true damping, never scaled. */

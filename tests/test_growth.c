@@ -499,6 +499,22 @@ static void objective_dense(void *options, outcome *o) {
     destroy_world(&w);
 }
 
+static const infl_derivatives_options given_derivatives_options = {sizeof given_derivatives_options, 1e-4, 1e-3, 3};
+
+static void objective_check_derivatives(void *options, outcome *o) {
+    world w = create_world();
+    infl_derivatives_report report;
+    if (went_well(o, infl_objective_check_derivatives(w.objective, NULL, 0, options, &report))) {
+        record_one(o, report.gradients);
+        record_one(o, report.hessian);
+        record_one(o, report.symmetry);
+        record_one(o, report.parts);
+        for (size_t i = 0; i < sizeof report.reserved / sizeof report.reserved[0]; i++)
+            ck_assert(report.reserved[i] == 0.0);
+    }
+    destroy_world(&w);
+}
+
 static void curvature_form(void *options, outcome *o) {
     world w = create_world();
     double matrix[P * P];
@@ -811,6 +827,8 @@ static const struct {
     {"infl_objective_create_custom", "infl_custom_objective", &given_custom_objective, custom_create, 0},
     {"infl_objective_create_custom", "infl_objective_options", &given_custom_options, custom_options, 0},
     {"infl_objective_dense", "infl_dense_options", &given_dense_options, objective_dense, 0},
+    {"infl_objective_check_derivatives", "infl_derivatives_options", &given_derivatives_options,
+     objective_check_derivatives, 0},
     {"infl_curvature_form", "infl_dense_options", &given_dense_options, curvature_form, 0},
     {"infl_curvature_lanczos", "infl_lanczos_options", &given_lanczos_options, curvature_lanczos, 0},
     {"infl_inverse_create", "infl_inverse_options", &given_inverse_options, inverse_create, 0},
