@@ -1,7 +1,7 @@
 # libinfluence, for GNU make: `make help` lists the targets, V=1 shows the commands.
 #
-# CC, CXX, CFLAGS, CPPFLAGS, LDFLAGS, DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR and MANDIR may be set on the
-# command line or in the environment. Objects of different flags live in different folders.
+# CC, CXX, CFLAGS, CXXFLAGS, CPPFLAGS, LDFLAGS, DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, PKGCONFIGDIR and MANDIR may be set on
+# the command line or in the environment. Objects of different flags live in different folders.
 
 ifeq ($(origin CC),default)
 CC = gcc
@@ -10,6 +10,7 @@ ifeq ($(origin CXX),default)
 CXX = g++
 endif
 CFLAGS ?= -O2 -g
+CXXFLAGS ?= $(CFLAGS)
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -72,8 +73,11 @@ OBJECTS := $(SOURCES:src/%.c=$(OBJ)/src/%.o) \
 
 EXAMPLES := $(sort $(wildcard examples/*.c))
 EXAMPLE_COMMON := $(sort $(wildcard examples/common/*.c))
+# Where there is no C++ compiler, the C++ examples are left out.
+CXX_EXAMPLES := $(if $(shell command -v $(firstword $(CXX))),$(sort $(wildcard examples/cpp/*.cpp)))
 BENCHES := $(sort $(wildcard bench/*.c))
 EXAMPLE_PROGRAMS := $(EXAMPLES:%.c=$(BUILD)/%)
+CXX_PROGRAMS := $(CXX_EXAMPLES:%.cpp=$(BUILD)/%)
 BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
 
 TEST_SOURCES := $(sort $(wildcard tests/*.c))
@@ -88,7 +92,7 @@ SONAME := libinfluence.so.$(SOVERSION)
 LINKS := $(LIB)/$(SONAME) $(LIB)/libinfluence.so
 
 .PHONY: all
-all: $(STATIC) $(SHARED) $(LINKS) $(EXAMPLE_PROGRAMS) ## the library and the example programs
+all: $(STATIC) $(SHARED) $(LINKS) $(EXAMPLE_PROGRAMS) $(CXX_PROGRAMS) ## the library and the example programs
 
 ifeq ($(V),)
 Q = @
@@ -161,8 +165,15 @@ $(EXAMPLE_PROGRAMS) $(BENCH_PROGRAMS): $(BUILD)/%: $(OBJ)/%.o $(EXAMPLE_COMMON:%
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
+# With the shared library: CXX need not know of OpenMP, nor of the one that CC linked.
+$(CXX_PROGRAMS): $(BUILD)/%: %.cpp examples/cpp/handles.hpp include/influence.h $(LINKS)
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(CXX) -std=c++17 -Wall -Wextra -Wshadow -pedantic -Iinclude $(CPPFLAGS) $(CXXFLAGS) -o $@ $< $(LDFLAGS) \
+	    -L$(LIB) -linfluence -Wl,-rpath,$(abspath $(LIB))
+
 .PHONY: examples demo bench bench-kernels bench-solvers
-examples: $(EXAMPLE_PROGRAMS)
+examples: $(EXAMPLE_PROGRAMS) $(CXX_PROGRAMS)
 
 demo: all ## train on Iris, attribute, retrain, compare: pictures and tables in build/iris
 	$(BUILD)/examples/iris --preset demo --out $(BUILD)/iris
@@ -258,7 +269,7 @@ real-data: examples ## train LeNet-5 on MNIST and ResNet18 on CIFAR-10 under INF
 
 # The header's tables and the README's listing are laid out by hand.
 FORMATTED := $(filter-out include/influence.h examples/mislabelled.c,\
-               $(wildcard src/*.[ch] src/real/*.[ch] examples/*.[ch] examples/common/*.[ch] tests/*.[ch] tests/oracle/*.[ch] \
+               $(wildcard src/*.[ch] src/real/*.[ch] examples/*.[ch] examples/common/*.[ch] examples/cpp/*.[ch]pp tests/*.[ch] tests/oracle/*.[ch] \
                bench/*.[ch]))
 
 format: ## every source as .clang-format has it
