@@ -218,9 +218,9 @@ $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
-.PHONY: check run-tests oracle real-data headercheck readmecheck symbolcheck format formatcheck check-sanitize \
+.PHONY: check run-tests oracle real-data headercheck docscheck symbolcheck format formatcheck check-sanitize \
         check-valgrind
-check: all headercheck symbolcheck readmecheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
+check: all headercheck symbolcheck docscheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 	$(TEST_PROGRAM) $(TEST)
 
 run-tests: $(TEST_PROGRAM)
@@ -238,8 +238,18 @@ oracle: $(ORACLE_PROGRAM) ## every network of the zoo against PyTorch, where tha
 headercheck: ## the header as C11 and C++17 under every compiler there is
 	scripts/check-header include/influence.h "$(CC)" "$(CXX)"
 
-readmecheck: examples ## the listing of the README is a program that runs
-	scripts/check-readme README.md examples/mislabelled.c $(BUILD)/examples/mislabelled
+DOCUMENTS := README.md $(sort $(wildcard docs/*.md docs/results/*.md))
+
+docscheck: examples ## listings of the documents are programs that run and say what stands there; so are short examples
+	@for document in $(DOCUMENTS); do \
+	    listing=; [ $$document != README.md ] || listing=examples/mislabelled.c; \
+	    LIBRARIES='$(STATIC) $(LDFLAGS) $(LIBS)' \
+	        scripts/check-document $$document $$listing -- $(CC) $(PROGRAM_CFLAGS) -Werror || exit 1; \
+	done
+	@for program in $(filter %/own_model %/own_loss,$(EXAMPLE_PROGRAMS) $(CXX_PROGRAMS)); do \
+	    $$program >/dev/null || exit 1; \
+	done
+	@echo 'documents: $(words $(DOCUMENTS)), with links, listings and what they say: fine'
 
 symbolcheck: $(SHARED) $(STATIC) ## what the libraries export and use
 	scripts/check-symbols include/influence.h $(SHARED) $(STATIC)

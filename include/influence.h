@@ -227,7 +227,8 @@ INFL_API infl_status infl_dataset_split(infl_dataset **first, infl_dataset **sec
 /*
  * A copy in which every feature has had the reference's mean subtracted and been divided by the reference's standard
  * deviation (1/n; a feature constant in the reference is only centred). reference: usually the training rows; NULL:
- * the dataset itself. Same d required. The copy is a first dataset: source rows count within it. INFL_E_ARGUMENT: both
+ * the dataset itself. Same d required. The copy is a first dataset: source rows count within it (its rows are in the
+ * dataset's order, so that tells which rows of a file they were). INFL_E_ARGUMENT: both
  * have class names, but not the same in the same order (see classes of infl_csv_options); INFL_E_NONFINITE: a result
  * overflows.
  */
@@ -656,9 +657,18 @@ INFL_API infl_status infl_objective_create(infl_objective **out, infl_model *mod
                                            const infl_dataset *dataset, const infl_objective_options *options);
 
 /*
- * A risk of the caller's own. The callbacks get θ (p numbers) and row indices; they return 0, or a code that ends the
- * call with INFL_E_CALLBACK. Library threads may call them at the same time unless threads is 1. NULL callbacks make
- * what needs them INFL_E_UNSUPPORTED; losses and row_gradients are required.
+ * A risk of the caller's own (examples/own_model.c). The callbacks get θ (p numbers: the objective's, not the caller's)
+ * and indices of rows below n_rows, in any order, some of them, some more than once. They write every number asked for,
+ * and return 0, or a code that ends the call with INFL_E_CALLBACK. What they give is of ℓ_i alone, of single rows or
+ * summed over the given ones: the mean over rows, weight decay and damping are the library's.
+ *
+ * The calling thread calls them, but infl_retrain_without several threads at the same time, each with its own θ and all
+ * with one context; the objective's threads = 1 keeps that to one as well.
+ *
+ * losses and row_gradients are required, and do for infl_train and INFL_FISHER. hessian_products NULL: INFL_HESSIAN,
+ * infl_polish and polished retraining are INFL_E_UNSUPPORTED; gauss_newton_products NULL: INFL_GAUSS_NEWTON is. (Where
+ * outputs are linear in θ the two are the same, and one function does for both.) Sums over rows ask for the gradients of
+ * up to 256 rows at once, dense matrices for p products. Check the callbacks by infl_objective_check_derivatives first.
  */
 typedef struct infl_custom_objective {
     size_t size;
@@ -999,6 +1009,10 @@ typedef struct infl_solve_report {
  * objective has at this moment, of its model's state (and other parameters, where the objective is of some) and of the
  * damping: where one has changed since, infl_inverse_solve and all that uses it give INFL_E_ARGUMENT; create the
  * inverse again.
+ *
+ * Each solution's residual, an exact method's too, takes a product with the curvature, over all rows: for more than a
+ * few right-hand sides of a small p (self-influence of all rows) call infl_curvature_form first, and it is one with the
+ * matrix.
  */
 INFL_API infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature,
                                          const infl_inverse_options *options);
@@ -1101,7 +1115,8 @@ typedef enum infl_direction {
 
 /*
  * Positions of the k most helpful or harmful of n scores, best first; ties by position. 1 ≤ k ≤ n. Of the scores of
- * infl_influence_self INFL_HELPFUL gives the suspects for a wrong label.
+ * infl_influence_self INFL_HELPFUL gives the suspects for a wrong label. Changes by removal have the other sign: of these
+ * it gives the rows whose removal lowers the loss most.
  */
 INFL_API infl_status infl_influence_top(const double *scores, size_t n, infl_direction direction, size_t k,
                                         size_t *positions);

@@ -17,18 +17,18 @@ struct settings {
     std::string folder;
     std::size_t rows = 4000, epochs = 10, seed = 1;
     double wrong = 0.05; // of all rows
-    infl_zoo_network network = INFL_ZOO_KL_CNN;
-    double decay = 1e-3, damping = 1e-2;
+    infl_zoo_network network = INFL_ZOO_LENET5;
+    double decay = 5e-4, damping = 1e-3;
 };
 
 const char *const usage = "usage: mislabelled_mnist [options], with MNIST's files in FOLDER/mnist\n"
                           "  --data-dir FOLDER  default: the environment's INFLUENCE_DATA\n"
-                          "  --network NAME     kl_cnn (default), or another of the zoo, such as lenet5\n"
+                          "  --network NAME     lenet5 (default), kl_cnn, or another of the zoo for such images\n"
                           "  --rows N           training images, the first ones [4000]\n"
                           "  --wrong FRACTION   of them get a wrong label [0.05]\n"
                           "  --epochs N         of training [10]\n"
-                          "  --decay MU         weight decay [0.001]\n"
-                          "  --damping LAMBDA   of the Gauss-Newton matrix [0.01]\n"
+                          "  --decay MU         weight decay, of weights but not biases [0.0005]\n"
+                          "  --damping LAMBDA   of the Gauss-Newton matrix [0.001]\n"
                           "  --seed N           of labels, first parameters and batches [1]\n";
 
 struct usage_error : std::runtime_error {
