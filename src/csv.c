@@ -73,7 +73,7 @@ fail_at(const csv_reader *reader, infl_status status, size_t line, size_t column
 
 static infl_status fail_io(const csv_reader *reader, const char *verb, int error) {
     char reason[INFL_ERRNO_BYTES];
-    return infl_fail(INFL_E_IO, "infl_dataset_from_csv: the file cannot be %s: %s (%s)", verb,
+    return infl_fail(infl_errno_status(error), "infl_dataset_from_csv: the file cannot be %s: %s (%s)", verb,
                      infl_errno_text(error, reason), reader->path);
 }
 

@@ -128,14 +128,14 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
     INFL_TRY(check_damping(__func__, damping));
     INFL_TRY(infl_in_name_of(__func__, objective->ops->check_kind(objective->source, kind)));
     objective_curvature *self;
-    INFL_ALLOCATE(self, 1);
+    INFL_ALLOCATE_NAMED(self, 1);
     *self = (objective_curvature){objective, kind};
     infl_curvature *curvature;
     infl_status status =
         curvature_create(&curvature, &ops, self, infl_objective_parameters(objective), infl_objective_rows(objective));
     if (status != INFL_OK) {
         infl_release(self);
-        return status;
+        return infl_in_name_of(__func__, status);
     }
     curvature->n_others = infl_objective_others(objective);
     curvature->n_point = objective->n_parameters + curvature->n_others + infl_objective_state(objective);
@@ -224,7 +224,7 @@ infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matri
     matrix_curvature *self;
     infl_curvature *curvature;
     infl_status status = INFL_OK;
-    INFL_ALLOCATE(self, 1);
+    INFL_ALLOCATE_NAMED(self, 1);
     self->p = p;
     INFL_ALLOCATE_MATRIX_OR_OUT(self->matrix, p, p);
     memcpy(self->matrix, matrix, p * p * sizeof *matrix);
@@ -233,7 +233,7 @@ infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matri
 out:
     if (status != INFL_OK) {
         matrix_destroy(self);
-        return status;
+        return infl_in_name_of(__func__, status);
     }
     return finish(out, curvature, damping, __func__);
 }
@@ -262,13 +262,13 @@ infl_status infl_curvature_from_product(infl_curvature **out, infl_product_fn pr
         return infl_fail(INFL_E_ARGUMENT, "%s: p is 0; it must be at least 1", __func__);
     INFL_TRY(check_damping(__func__, damping));
     callback_curvature *self;
-    INFL_ALLOCATE(self, 1);
+    INFL_ALLOCATE_NAMED(self, 1);
     *self = (callback_curvature){product, context};
     infl_curvature *curvature;
     infl_status status = curvature_create(&curvature, &ops, self, p, 0);
     if (status != INFL_OK) {
         infl_release(self);
-        return status;
+        return infl_in_name_of(__func__, status);
     }
     return finish(out, curvature, damping, __func__);
 }
@@ -454,7 +454,7 @@ infl_status infl_curvature_product(infl_curvature *curvature, const double *vect
     size_t p = curvature->p;
     INFL_TRY(infl_check_vectors(vectors, k, p, __func__, "vectors"));
     double *product;
-    INFL_ALLOCATE_MATRIX(product, k, p);
+    INFL_ALLOCATE_MATRIX_NAMED(product, k, p);
     infl_status status = infl_curvature_product_rows(curvature, NULL, 0, vectors, k, product);
     if (status == INFL_OK)
         memcpy(out, product, k * p * sizeof *out);
@@ -511,7 +511,7 @@ infl_status infl_curvature_dense(infl_curvature *curvature, double *matrix) {
     INFL_REQUIRE(matrix);
     size_t p = curvature->p;
     double *dense;
-    INFL_ALLOCATE_MATRIX(dense, p, p);
+    INFL_ALLOCATE_MATRIX_NAMED(dense, p, p);
     infl_status status = infl_curvature_fill_dense(curvature, NULL, NULL, dense);
     if (status == INFL_OK)
         memcpy(matrix, dense, p * p * sizeof *matrix);

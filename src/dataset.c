@@ -180,9 +180,9 @@ infl_status infl_dataset_create(infl_dataset **out, const infl_dataset_spec *spe
     INFL_TRY(check_size(own.n_rows, own.n_features, "features"));
     if (own.targets != NULL)
         INFL_TRY(check_size(own.n_rows, own.n_targets, "targets"));
-    INFL_TRY(check_contents(&own));
+    INFL_TRY(infl_in_name_of(__func__, check_contents(&own)));
     infl_dataset *dataset;
-    INFL_TRY(create_storage(&dataset, &own, spec_precision(&own)));
+    INFL_TRY(infl_in_name_of(__func__, create_storage(&dataset, &own, spec_precision(&own))));
     if (!own.borrow) {
         infl_storage *storage = dataset->storage;
         memcpy((void *)storage->features, spec_features(&own),
@@ -247,13 +247,13 @@ infl_status infl_dataset_subset(infl_dataset **out, const infl_dataset *dataset,
     INFL_REQUIRE(out);
     INFL_REQUIRE(dataset);
     if (rows == NULL)
-        return infl_dataset_reference(out, dataset);
+        return infl_in_name_of(__func__, infl_dataset_reference(out, dataset));
     if (n_rows == 0)
         return infl_fail(INFL_E_ARGUMENT, "%s: n_rows is 0; expected at least one row", __func__);
     INFL_TRY(check_rows(dataset, rows, n_rows, __func__));
     size_t *own;
     infl_dataset *view;
-    INFL_TRY(create_view(&view, dataset, n_rows, &own));
+    INFL_TRY(infl_in_name_of(__func__, create_view(&view, dataset, n_rows, &own)));
     for (size_t i = 0; i < n_rows; i++)
         own[i] = infl_dataset_storage_row(dataset, rows[i]);
     *out = view;
@@ -278,7 +278,7 @@ infl_status infl_dataset_without(infl_dataset **out, const infl_dataset *dataset
         return infl_fail(INFL_E_ARGUMENT, "%s: rows is NULL, which names all rows; at least one must remain", __func__);
     INFL_TRY(check_rows(dataset, rows, n_rows, __func__));
     unsigned char *removed;
-    INFL_ALLOCATE(removed, dataset->n_rows);
+    INFL_ALLOCATE_NAMED(removed, dataset->n_rows);
     size_t n_left = dataset->n_rows;
     for (size_t i = 0; i < n_rows; i++) {
         n_left -= !removed[rows[i]]; /* a row named twice is removed once */
@@ -291,7 +291,7 @@ infl_status infl_dataset_without(infl_dataset **out, const infl_dataset *dataset
     else
         status = create_marked(out, dataset, removed, 0, n_left);
     infl_release(removed);
-    return status;
+    return infl_in_name_of(__func__, status);
 }
 
 /* A storage with the features of the dataset's, lent, and its labels copied; *out is a view of the dataset's rows. */
@@ -381,7 +381,7 @@ infl_status infl_dataset_split(infl_dataset **first, infl_dataset **second, cons
     unsigned char *in_first = NULL;
     infl_dataset *parts[2] = {NULL, NULL};
     split_key *keys;
-    INFL_ALLOCATE(keys, n);
+    INFL_ALLOCATE_NAMED(keys, n);
     INFL_ALLOCATE_OR_OUT(in_first, n);
     for (size_t row = 0; row < n; row++) {
         keys[row].group = stratify ? labels[infl_dataset_storage_row(dataset, row)] : 0;
@@ -413,7 +413,7 @@ out:
         infl_dataset_destroy(parts[0]);
     infl_release(in_first);
     infl_release(keys);
-    return status;
+    return infl_in_name_of(__func__, status);
 }
 
 /*
@@ -540,7 +540,7 @@ infl_status infl_dataset_standardise(infl_dataset **out, const infl_dataset *dat
                          reference->storage->n_features, d);
     INFL_TRY(check_same_names(dataset, reference, __func__));
     double *mean, *deviation;
-    INFL_ALLOCATE(mean, 2 * d);
+    INFL_ALLOCATE_NAMED(mean, 2 * d);
     deviation = mean + d;
     infl_status status = measure(reference, d, mean, deviation);
     if (status == INFL_OK)
@@ -563,7 +563,7 @@ infl_status infl_dataset_measure_channels(const infl_dataset *dataset, size_t ch
     INFL_REQUIRE(deviation);
     INFL_TRY(check_channels(dataset, channels, __func__));
     double *found;
-    INFL_ALLOCATE(found, 2 * channels);
+    INFL_ALLOCATE_NAMED(found, 2 * channels);
     infl_status status = measure(dataset, channels, found, found + channels);
     for (size_t c = 0; status == INFL_OK && c < channels; c++)
         if (!isfinite(found[c]) || !isfinite(found[channels + c]))

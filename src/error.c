@@ -1,5 +1,6 @@
 #include "error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,8 @@ const char *infl_errno_text(int error, char text[INFL_ERRNO_BYTES]) {
         snprintf(text, INFL_ERRNO_BYTES, "error %d", error);
     return text;
 }
+
+infl_status infl_errno_status(int error) { return error == ENOMEM ? INFL_E_MEMORY : INFL_E_IO; }
 
 infl_status infl_refuse_budget(size_t budget, size_t least) {
     return infl_fail(INFL_E_BUDGET, "a memory budget of %zu bytes is too small: this needs at least %zu", budget,

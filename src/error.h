@@ -32,6 +32,9 @@ infl_fail(infl_status status, const char *format, ...);
 enum { INFL_ERRNO_BYTES = 128 };
 const char *infl_errno_text(int error, char text[INFL_ERRNO_BYTES]);
 
+/* What errno says of a call on a file: INFL_E_MEMORY, or INFL_E_IO. */
+infl_status infl_errno_status(int error);
+
 /* INFL_E_BUDGET: the budget of a call is less than the least that would do, both in bytes. */
 infl_status infl_refuse_budget(size_t budget, size_t least);
 

@@ -32,7 +32,7 @@ infl_status infl_influence_create(infl_influence **out, infl_objective *train, i
     if (o.block == 0)
         o.block = 32;
     infl_influence *influence;
-    INFL_ALLOCATE(influence, 1);
+    INFL_ALLOCATE_NAMED(influence, 1);
     influence->train = train;
     influence->inverse = inverse;
     influence->options = o;
@@ -269,7 +269,7 @@ out:
     infl_release(theta_test);
     infl_release(state);
     infl_release(state_test);
-    return status;
+    return infl_in_name_of(function, status);
 }
 
 /* values[t][i] = scale · ∇ℓ(z_t)ᵀ C⁻¹ (∇ℓ_i + μDθ), by a solve a test row. */

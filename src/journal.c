@@ -39,7 +39,7 @@ struct infl_journal {
 
 static infl_status fail_io(const infl_journal *journal, const char *what, int error) {
     char reason[INFL_ERRNO_BYTES];
-    return infl_fail(INFL_E_IO, "%s: the journal cannot be %s: %s (%s)", journal->function, what,
+    return infl_fail(infl_errno_status(error), "%s: the journal cannot be %s: %s (%s)", journal->function, what,
                      infl_errno_text(error, reason), journal->path);
 }
 

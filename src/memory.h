@@ -30,6 +30,20 @@ void infl_release(void *memory); /* NULL is fine */
             return INFL_E_MEMORY;                                                                                      \
     } while (0)
 
+/* The same in a public function that has nothing else to say in its own name. */
+#define INFL_ALLOCATE_NAMED(pointer, count)                                                                            \
+    do {                                                                                                               \
+        (pointer) = infl_allocate((count), sizeof *(pointer));                                                         \
+        if ((pointer) == NULL)                                                                                         \
+            return infl_in_name_of(__func__, INFL_E_MEMORY);                                                           \
+    } while (0)
+#define INFL_ALLOCATE_MATRIX_NAMED(pointer, rows, columns)                                                             \
+    do {                                                                                                               \
+        (pointer) = infl_allocate_matrix((rows), (columns), sizeof *(pointer));                                        \
+        if ((pointer) == NULL)                                                                                         \
+            return infl_in_name_of(__func__, INFL_E_MEMORY);                                                           \
+    } while (0)
+
 /* The same in a function with `infl_status status` and a label `out` that frees. */
 #define INFL_ALLOCATE_OR_OUT(pointer, count)                                                                           \
     do {                                                                                                               \

@@ -43,7 +43,7 @@ infl_status infl_builder_create(infl_builder **out, size_t n_inputs) {
         return infl_fail(INFL_E_ARGUMENT, "infl_builder_create: n_inputs is 0; a network needs at least one input");
     if (!infl_shape_fits((infl_shape){n_inputs, 1, 1}))
         return infl_fail(INFL_E_ARGUMENT, "infl_builder_create: n_inputs is %zu, more than memory can hold", n_inputs);
-    return create_builder(out, (infl_shape){n_inputs, 1, 1});
+    return infl_in_name_of(__func__, create_builder(out, (infl_shape){n_inputs, 1, 1}));
 }
 
 infl_status infl_builder_create_image(infl_builder **out, size_t channels, size_t height, size_t width) {
@@ -53,7 +53,7 @@ infl_status infl_builder_create_image(infl_builder **out, size_t channels, size_
         return infl_fail(INFL_E_ARGUMENT,
                          "%s: %zu×%zu×%zu inputs; expected at least one of each, and no more than memory", __func__,
                          channels, height, width);
-    return create_builder(out, shape);
+    return infl_in_name_of(__func__, create_builder(out, shape));
 }
 
 void infl_builder_destroy(infl_builder *builder) {
@@ -702,7 +702,7 @@ infl_status infl_model_accuracy(const infl_model *model, const infl_dataset *dat
         return infl_fail(INFL_E_ARGUMENT, "%s: the dataset has %zu classes, the model %zu outputs", __func__, n_classes,
                          n_outputs);
     double *outputs;
-    INFL_ALLOCATE_MATRIX(outputs, n, n_outputs);
+    INFL_ALLOCATE_MATRIX_NAMED(outputs, n, n_outputs);
     infl_status status = over_dataset(model, dataset, INFL_WORK_OUTPUTS, NULL, 0, outputs, n * n_outputs, __func__);
     for (size_t i = 0; status == INFL_OK && i < n; i++) {
         int32_t label = dataset->storage->labels[infl_dataset_storage_row(dataset, i)];

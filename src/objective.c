@@ -142,9 +142,12 @@ infl_status infl_objective_create(infl_objective **out, infl_model *model, const
     infl_objective *objective;
     size_t p = infl_model_parameters(model);
     INFL_TRY(check_parameters(&given, p, __func__));
-    INFL_TRY(infl_network_source_create(&source, model, &checked_loss, dataset, threads, given.memory_budget,
-                                        given.keep_budget));
-    INFL_TRY(create(&objective, &infl_network_source, source, infl_dataset_rows(dataset), p, given.decay, threads));
+    infl_status status = infl_network_source_create(&source, model, &checked_loss, dataset, threads,
+                                                    given.memory_budget, given.keep_budget);
+    if (status == INFL_OK)
+        status = create(&objective, &infl_network_source, source, infl_dataset_rows(dataset), p, given.decay, threads);
+    if (status != INFL_OK)
+        return infl_in_name_of(__func__, status);
     for (size_t i = 0; i < infl_model_tensors(model); i++) {
         const infl_tensor *tensor = &model->tensors[i];
         memset(objective->mask + tensor->offset, given.decay_scope == INFL_DECAY_ALL || tensor->is_weight,
@@ -175,8 +178,12 @@ infl_status infl_objective_create_custom(infl_objective **out, const infl_custom
     INFL_TRY(infl_check_vectors(theta, 1, calls.n_parameters, __func__, "theta"));
     void *source;
     infl_objective *objective;
-    INFL_TRY(infl_custom_source_create(&source, &calls, theta, given.memory_budget));
-    INFL_TRY(create(&objective, &infl_custom_source, source, calls.n_rows, calls.n_parameters, given.decay, threads));
+    infl_status status = infl_custom_source_create(&source, &calls, theta, given.memory_budget);
+    if (status == INFL_OK)
+        status =
+            create(&objective, &infl_custom_source, source, calls.n_rows, calls.n_parameters, given.decay, threads);
+    if (status != INFL_OK)
+        return infl_in_name_of(__func__, status);
     for (size_t i = 0; i < calls.n_parameters; i++)
         objective->mask[i] = calls.decay_mask == NULL || calls.decay_mask[i] != 0;
     return hand_out(out, objective, &given, __func__);
@@ -248,7 +255,7 @@ infl_status infl_objective_check_others(const infl_objective *train, const infl_
 out:
     infl_release(others);
     infl_release(others_test);
-    return status;
+    return infl_in_name_of(function, status);
 }
 
 infl_status infl_objective_without(infl_objective **out, const infl_objective *objective, const size_t *rows,

@@ -44,7 +44,7 @@ static size_t size_of(infl_number_type type) { return number_types[type].size; }
 
 static infl_status fail_io(const char *path, const char *what, int error) {
     char reason[INFL_ERRNO_BYTES];
-    return infl_fail(INFL_E_IO, "%s: %s (%s)", what, infl_errno_text(error, reason), path);
+    return infl_fail(infl_errno_status(error), "%s: %s (%s)", what, infl_errno_text(error, reason), path);
 }
 
 static infl_status no_memory(const char *path) {
@@ -114,11 +114,12 @@ static infl_status read_header(infl_safetensors *file) {
             wrong(file, NULL, "byte 8: the header does not begin with {, but with byte %u", (unsigned char)text[0]);
     if (status == INFL_OK) {
         json_error_t error;
+        errno = 0; /* without memory Jansson may complain of a text that it cut, or take it */
         file->header = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-        if (file->header == NULL)
-            status = json_error_code(&error) == json_error_out_of_memory
-                         ? no_memory(file->path)
-                         : wrong(file, NULL, "byte %d: the header is not JSON: %s", 8 + error.position, error.text);
+        if (errno == ENOMEM)
+            status = no_memory(file->path);
+        else if (file->header == NULL)
+            status = wrong(file, NULL, "byte %d: the header is not JSON: %s", 8 + error.position, error.text);
     }
     infl_release(text);
     file->data = 8 + length;
@@ -360,8 +361,8 @@ static infl_status check_names(const infl_file_array *arrays, size_t n_arrays, c
 static char *make_header(const infl_file_string *strings, size_t n_strings, const infl_file_array *arrays,
                          size_t n_arrays, size_t *length) {
     json_t *header = json_object(), *metadata = json_object();
-    char *text = NULL, *padded;
-    size_t at = 0;
+    char *text = NULL;
+    size_t at = 0, size = 0;
     int failed = 0;
     for (size_t i = 0; i < n_strings; i++)
         failed |= json_object_set_new(metadata, strings[i].key, json_string(strings[i].value));
@@ -378,20 +379,20 @@ static char *make_header(const infl_file_string *strings, size_t n_strings, cons
         at = end;
     }
     if (!failed)
-        text = json_dumps(header, JSON_COMPACT);
+        size = json_dumpb(header, NULL, 0, JSON_COMPACT); /* json_dumps loses what its own buffer has no room for */
+    *length = (size + 7) / 8 * 8;
+    if (size > 0)
+        text = infl_allocate(*length, 1);
+    if (text != NULL) {
+        memset(text, ' ', *length);
+        if (json_dumpb(header, text, size, JSON_COMPACT) != size) {
+            infl_release(text);
+            text = NULL;
+        }
+    }
     json_decref(metadata);
     json_decref(header);
-    if (text == NULL)
-        return NULL;
-    size_t written = strlen(text);
-    *length = (written + 7) / 8 * 8;
-    padded = infl_allocate(*length, 1);
-    if (padded != NULL) {
-        memset(padded, ' ', *length);
-        memcpy(padded, text, written);
-    }
-    free(text);
-    return padded;
+    return text;
 }
 
 /* 0, or errno. */

@@ -85,7 +85,7 @@ infl_status infl_pearson(const double *x, const double *y, size_t n, double *r) 
     INFL_REQUIRE(y);
     INFL_REQUIRE(r);
     INFL_TRY(check_pairs(x, y, n, 2, __func__));
-    return pearson_of(x, y, n, r);
+    return infl_in_name_of(__func__, pearson_of(x, y, n, r));
 }
 
 static int compare_ranked(const void *left, const void *right) {
@@ -127,7 +127,7 @@ infl_status infl_spearman(const double *x, const double *y, size_t n, double *rh
 out:
     infl_release(x_ranks);
     infl_release(y_ranks);
-    return status;
+    return infl_in_name_of(__func__, status);
 }
 
 static int compare_pairs(const void *left, const void *right) {
@@ -201,7 +201,7 @@ infl_status infl_kendall(const double *x, const double *y, size_t n, double *tau
 out:
     infl_release(pairs);
     infl_release(space);
-    return status;
+    return infl_in_name_of(__func__, status);
 }
 
 infl_status infl_norms(const double *vectors, size_t n, size_t length, double *norms) {
