@@ -226,7 +226,7 @@ $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	$(Q)$(LINK) -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
 .PHONY: check run-tests oracle real-data headercheck docscheck symbolcheck format formatcheck check-sanitize \
-        check-valgrind
+        check-valgrind check-interrupt check-unwritable
 check: all headercheck symbolcheck docscheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 	$(TEST_PROGRAM) $(TEST)
 
@@ -283,6 +283,17 @@ mancheck: ## the manual page, by mandoc or groff
 
 real-data: examples ## train LeNet-5 on MNIST and ResNet18 on CIFAR-10 under INFLUENCE_DATA (some minutes)
 	scripts/check-real-data $(BUILD)/examples/train $(BUILD)/real-data
+
+check-unwritable: examples ## example programs on a full disk, without stdout, in places that are no folders
+	scripts/check-unwritable $(BUILD)/examples $(BUILD)/unwritable
+
+check-interrupt: examples ## studies that signals end and --resume goes on with: the same files as undisturbed
+	scripts/check-interrupt $(BUILD)/examples/iris $(BUILD)/interrupt/iris --preset quick --steps 6000 --retrain-steps 1000
+	@if [ -e "$$INFLUENCE_DATA/mnist/train-images-idx3-ubyte.gz" ]; then \
+	    scripts/check-interrupt $(BUILD)/examples/mnist $(BUILD)/interrupt/mnist --preset quick && \
+	    scripts/check-interrupt $(BUILD)/examples/cifar $(BUILD)/interrupt/cifar --preset quick --dataset mnist \
+	        --arch lenet5 --decays 0.001; \
+	else echo 'interrupt: mnist and cifar skipped; INFLUENCE_DATA names no folder with mnist/'; fi
 
 # The header's tables and the README's listing are laid out by hand.
 FORMATTED := $(filter-out include/influence.h examples/mislabelled.c,\

@@ -1354,7 +1354,6 @@ static int write_results(const plan *p) {
     if (p->s->plots && !failed)
         failed |= draw_figures(p);
     print_table(p, values);
-    failed |= fflush(stdout) != 0;
     free(values);
     return failed;
 }

@@ -280,7 +280,11 @@ static int run_all(run *r) {
     return status != INFL_OK || unwritten != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* The exit status, once all that was printed is written. */
+static int finish(int result) { return program_finish_stdout("train") != 0 && result == 0 ? EXIT_FAILURE : result; }
+
 int main(int argc, char **argv) {
+    program_hold_streams();
     settings s = defaults;
     char networks[MAX_NAMES];
     argument table[MAX_OPTIONS];
@@ -290,12 +294,12 @@ int main(int argc, char **argv) {
         return EXIT_USAGE;
     if (s.version) {
         printf("train %s\n", infl_version());
-        return EXIT_SUCCESS;
+        return finish(EXIT_SUCCESS);
     }
     if (s.help) {
         s = defaults;
         print_help(table, n);
-        return EXIT_SUCCESS;
+        return finish(EXIT_SUCCESS);
     }
     if (s.folder[0] == '\0' && getenv("INFLUENCE_DATA") != NULL)
         s.folder = getenv("INFLUENCE_DATA");
@@ -311,5 +315,5 @@ int main(int argc, char **argv) {
     infl_model_destroy(r.model);
     infl_dataset_destroy(r.train);
     infl_dataset_destroy(r.test);
-    return result;
+    return finish(result);
 }

@@ -31,24 +31,29 @@ static size_t split(char *line, char ***fields) {
     return n;
 }
 
-/* Copies the lines that the reader takes. */
-static void copy_lines(FILE *from, FILE *to, journal_reader read, void *context) {
+/* Copies the lines that the reader takes. 0, or -1 with errno. */
+static int copy_lines(FILE *from, FILE *to, journal_reader read, void *context) {
     char *line = NULL;
     size_t capacity = 0;
     ssize_t length;
-    while ((length = getline(&line, &capacity, from)) > 0) {
+    int failed = 0;
+    errno = 0;
+    while (!failed && (length = getline(&line, &capacity, from)) > 0) {
         char **fields = NULL;
         if (line[length - 1] != '\n')
             continue;
         line[length - 1] = '\0';
         char *copy = strdup(line);
         size_t n = copy != NULL ? split(copy, &fields) : 0;
+        failed = n == 0;
         if (n > 1 && strcmp(fields[n - 1], "end") == 0 && read(context, fields, n - 1) == 0)
             fprintf(to, "%s\n", line);
         free(fields);
         free(copy);
     }
+    failed |= !feof(from);
     free(line);
+    return failed ? -1 : 0;
 }
 
 journal *journal_open(const char *folder, int resume, journal_reader read, void *context) {
@@ -64,13 +69,15 @@ journal *journal_open(const char *folder, int resume, journal_reader read, void 
         fprintf(stderr, "cannot read %s: %s\n", path, strerror(errno));
         goto fail;
     }
-    int opened = output_open(&fresh, folder, file_name);
+    int opened = output_open(&fresh, folder, file_name), copied = 0;
     if (old != NULL) {
-        if (opened == 0)
-            copy_lines(old, fresh.file, read, context);
+        if (opened == 0 && (copied = copy_lines(old, fresh.file, read, context)) != 0) {
+            fprintf(stderr, "cannot read %s: %s\n", path, strerror(errno));
+            output_drop(&fresh);
+        }
         fclose(old);
     }
-    if (opened != 0 || output_close(&fresh) != 0)
+    if (opened != 0 || copied != 0 || output_close(&fresh) != 0)
         goto fail;
     record->file = fopen(path, "a");
     if (record->file == NULL) {

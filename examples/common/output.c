@@ -66,6 +66,14 @@ int output_open(output *out, const char *folder, const char *name) {
     return 0;
 }
 
+void output_drop(output *out) {
+    fclose(out->file);
+    unlink(out->temporary);
+    free(out->path);
+    free(out->temporary);
+    out->file = NULL;
+}
+
 int output_close(output *out) {
     int failed = ferror(out->file);
     failed |= fclose(out->file) != 0;

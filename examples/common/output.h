@@ -18,6 +18,9 @@ char *output_path(const char *folder, const char *name);
 /* Opens folder/name.part for writing. 0, or -1 after a sentence on stderr. */
 int output_open(output *out, const char *folder, const char *name);
 
+/* Removes what was written. */
+void output_drop(output *out);
+
 /* Renames to folder/name when everything was written. 0, or -1 after a sentence on stderr and nothing left behind. */
 int output_close(output *out);
 

@@ -1,7 +1,9 @@
 #include "program.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -14,7 +16,22 @@ static void print_help(const program *p) {
     printf("\n%s", p->files);
 }
 
+void program_hold_streams(void) {
+    for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+        if (fcntl(descriptor, F_GETFD) < 0)
+            open("/dev/null", O_RDONLY); /* what is written to it fails, and is noticed */
+    }
+}
+
+int program_finish_stdout(const char *name) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    fprintf(stderr, "%s: not all that was printed could be written\n", name);
+    return -1;
+}
+
 int program_begin(const program *p, size_t preset, int argc, char **argv, int *result) {
+    program_hold_streams();
     p->set_default(p->settings, preset);
     *result = EXIT_USAGE;
     if (arguments_parse(p->name, argc, argv, p->table, p->n_options) != 0)
@@ -29,8 +46,10 @@ int program_begin(const program *p, size_t preset, int argc, char **argv, int *r
         p->set_default(p->settings, preset);
         print_help(p);
     }
-    *result = fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-    return version || help;
+    if (!version && !help)
+        return 0;
+    *result = program_finish_stdout(p->name) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return 1;
 }
 
 int program_find_data(const char *name, const char **folder) {
@@ -57,7 +76,7 @@ void program_say_failure(const char *name, infl_status status) {
 }
 
 int program_end(const char *name, int failed) {
-    failed |= fflush(stdout) != 0;
+    failed |= program_finish_stdout(name);
     if (!interrupt_requested())
         return failed ? EXIT_FAILURE : EXIT_SUCCESS;
     fprintf(stderr, "%s: stopped; --resume continues with the same settings\n", name);

@@ -24,6 +24,15 @@ typedef struct program {
 } program;
 
 /*
+ * Sees to it that the first three descriptors are taken: a file that is opened would get the number of one that is closed,
+ * and then what is printed. For main to call first, where program_begin does not.
+ */
+void program_hold_streams(void);
+
+/* Sees stdout to its end. 0, or -1 after a sentence on stderr. */
+int program_finish_stdout(const char *name);
+
+/*
  * Reads the command line into the settings, over the defaults of the preset that it names, or else of `preset`. Non-zero:
  * there is nothing more to do, and *result is the program's exit status.
  */
