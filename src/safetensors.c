@@ -12,6 +12,7 @@
 
 #include "little_endian.h"
 #include "memory.h"
+#include "pipe.h"
 
 /* Longer headers are refused, as other readers do. */
 #define LONGEST_HEADER ((size_t)100000000)
@@ -399,7 +400,7 @@ static char *make_header(const infl_file_string *strings, size_t n_strings, cons
 static int write_bytes(int descriptor, const void *bytes, size_t n) {
     const char *from = bytes;
     while (n > 0) {
-        ssize_t written = write(descriptor, from, n);
+        ssize_t written = infl_write(descriptor, from, n);
         if (written < 0 && errno != EINTR)
             return errno;
         if (written > 0) {

@@ -5,9 +5,13 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
+#include <signal.h>
 #include <stdint.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "faults.h"
 #include "files.h"
@@ -1105,6 +1109,83 @@ END_TEST
 START_TEST(test_full) { fail_each(&operations[_i], FAULT_SHORT, 1); }
 END_TEST
 
+/* Places where no file can be: an error with the place in it, and nothing is touched. */
+START_TEST(test_places) {
+    static const char *const places[] = {"a folder that is not there", "a file as a folder", "a folder as the file",
+                                         "a folder of the kernel's", "a long path that is not there"};
+    const operation *o = &operations[_i];
+    results *r = malloc(sizeof *r);
+    char folder[sizeof((world *)NULL)->folder];
+    ck_assert_ptr_nonnull(r);
+    for (int place = 0; place < 5 && o->writes != NULL; place++) {
+        world *w = make_world(o);
+        memcpy(folder, w->folder, sizeof folder);
+        clear_folder(w);
+        put_file(w, "file", "earlier", 7);
+        const char *below = path_of(w, place == 0 ? "none" : "file");
+        if (place == 2)
+            ck_assert_int_eq(mkdir(path_of(w, o->writes), 0700), 0);
+        else if (place == 4)
+            memset(w->folder + strlen(w->folder), 'x', sizeof w->folder - strlen(w->folder) - 1);
+        else
+            snprintf(w->folder, sizeof w->folder, "%s", place == 3 ? "/proc/self" : below);
+        memset(r, MARK, sizeof *r);
+        infl_status status = o->run(w, r);
+        const char *sentence = infl_last_error();
+        ck_assert_msg(status == INFL_E_IO, "%s, %s: %s: %s", o->function, places[place], infl_status_name(status),
+                      sentence);
+        ck_assert_msg(strncmp(sentence, o->function, strlen(o->function)) == 0 &&
+                          strstr(sentence, path_of(w, o->writes)) != NULL,
+                      "%s, %s: %s", o->function, places[place], sentence);
+        ck_assert_msg(is_marked(r, sizeof *r), "%s, %s: an output was changed", o->function, places[place]);
+        memcpy(w->folder, folder, sizeof folder);
+        if (place == 2)
+            ck_assert_int_eq(rmdir(path_of(w, o->writes)), 0);
+        struct stat found;
+        ck_assert(stat(path_of(w, "file"), &found) == 0 && found.st_size == 7);
+        unlink(path_of(w, "file"));
+        ck_assert_msg(rmdir(w->folder) == 0, "%s, %s: a file was left", o->function, places[place]);
+        ck_assert_int_eq(mkdir(w->folder, 0700), 0);
+        destroy_world(w);
+    }
+    free(r);
+}
+END_TEST
+
+/* A pipe whose reader goes away is an error, and not the end of the process; signals are as before. */
+START_TEST(test_pipe) {
+    enum { P = 200 }; /* more bytes than a pipe holds */
+    static const operation nothing = {.function = "infl_inverse_save", .depth = NOTHING};
+    world *w = make_world(&nothing);
+    double *matrix = calloc(P * P, sizeof *matrix);
+    infl_curvature *curvature;
+    infl_inverse *inverse;
+    int ended;
+    sigset_t signals;
+    ck_assert_ptr_nonnull(matrix);
+    for (size_t i = 0; i < P; i++)
+        matrix[i * P + i] = 1.0 + (double)i;
+    assert_ok(infl_curvature_from_matrix(&curvature, matrix, P, 0.0));
+    assert_ok(infl_inverse_create(&inverse, curvature, NULL));
+    ck_assert_int_eq(mkfifo(path_of(w, "pipe"), 0600), 0);
+    pid_t reader = fork();
+    ck_assert_int_ge(reader, 0);
+    if (reader == 0) {
+        char byte;
+        _exit(read(open(path_of(w, "pipe"), O_RDONLY), &byte, 1) != 1);
+    }
+    assert_fails(INFL_E_IO, infl_inverse_save(inverse, path_of(w, "pipe")));
+    ck_assert_int_eq(waitpid(reader, &ended, 0), reader);
+    ck_assert_int_eq(ended, 0);
+    ck_assert(sigpending(&signals) == 0 && !sigismember(&signals, SIGPIPE));
+    ck_assert(pthread_sigmask(SIG_BLOCK, NULL, &signals) == 0 && !sigismember(&signals, SIGPIPE));
+    infl_inverse_destroy(inverse);
+    infl_curvature_destroy(curvature);
+    free(matrix);
+    destroy_world(w);
+}
+END_TEST
+
 Suite *faults_suite(void) {
     Suite *suite = suite_create("faults");
     add_case(suite, "faults/complete", test_complete, 1);
@@ -1115,5 +1196,7 @@ Suite *faults_suite(void) {
     add_case(suite, "faults/file/lasting", test_no_file, N_OPERATIONS);
     add_case(suite, "faults/file/short", test_short, N_OPERATIONS);
     add_case(suite, "faults/file/full", test_full, N_OPERATIONS);
+    add_case(suite, "faults/file/places", test_places, N_OPERATIONS);
+    add_case(suite, "faults/file/pipe", test_pipe, 1);
     return suite;
 }
