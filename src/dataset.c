@@ -340,7 +340,9 @@ infl_status infl_dataset_relabel(infl_dataset **out, const infl_dataset *dataset
                              (long)labels[i], dataset->storage->n_targets - 1);
     int32_t *own;
     infl_dataset *view;
-    INFL_TRY(create_relabelled(&view, dataset, &own));
+    infl_status status = create_relabelled(&view, dataset, &own);
+    if (status != INFL_OK)
+        return infl_in_name_of(__func__, status);
     for (size_t i = 0; i < n_rows; i++)
         own[infl_dataset_storage_row(dataset, rows == NULL ? i : rows[i])] = labels[i];
     *out = view;

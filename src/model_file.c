@@ -2,6 +2,7 @@
  * A model in a file of the safetensors format: its tensors by their names, and in the strings beside them its graph, as
  * JSON, from which the builder makes the model again. Nothing that the file says is taken without the builder's checks.
  */
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -374,8 +375,9 @@ static infl_status read_graph(const infl_safetensors *file, const char *text, in
     reader r = {.file = file};
     json_error_t error;
     infl_status status = INFL_OK;
+    errno = 0; /* without memory Jansson may complain of a text that it cut, or take it */
     json_t *graph = json_loads(text, JSON_REJECT_DUPLICATES, &error), *layers = json_object_get(graph, "layers");
-    if (graph == NULL && json_error_code(&error) == json_error_out_of_memory)
+    if (errno == ENOMEM)
         status = infl_fail(INFL_E_MEMORY, "there is no memory for the graph of %s", path);
     else if (graph == NULL)
         status = infl_fail(INFL_E_FORMAT, "the graph is not JSON: %s (%s)", error.text, path);

@@ -19,7 +19,7 @@ ssize_t infl_write(int descriptor, const void *bytes, size_t n) {
     pthread_sigmask(SIG_BLOCK, &pipe, &before);
     ssize_t written = write(descriptor, bytes, n);
     int error = errno;
-    if (written < 0 && error == EPIPE && !earlier && is_pending())
+    if (!earlier && is_pending()) /* also where some bytes were taken before the reader went */
         sigwait(&pipe, &number);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;

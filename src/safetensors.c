@@ -347,9 +347,9 @@ static size_t length_of(const infl_file_array *array) {
 /* Names come from callers; what else there is in a header we have made. */
 static infl_status check_names(const infl_file_array *arrays, size_t n_arrays, const char *path) {
     for (size_t i = 0; i < n_arrays; i++) {
-        json_error_t error;
-        json_t *text = json_pack_ex(&error, 0, "s", arrays[i].name);
-        if (text == NULL && json_error_code(&error) == json_error_out_of_memory)
+        errno = 0;
+        json_t *text = json_string(arrays[i].name);
+        if (text == NULL && errno == ENOMEM)
             return no_memory(path);
         if (text == NULL)
             return infl_fail(INFL_E_ARGUMENT, "the name of tensor %zu is not UTF-8 (%s)", i, path);

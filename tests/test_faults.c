@@ -341,6 +341,10 @@ OPERATION(dataset_from_cifar10) {
     options.precision = INFL_F64;
     return infl_dataset_from_cifar10(&r->first, paths, 2, &options);
 }
+OPERATION(dataset_relabel) {
+    static const int32_t labels[] = {0, 2};
+    return infl_dataset_relabel(&r->first, w->data, two_rows, 2, labels);
+}
 OPERATION(dataset_subset) { return infl_dataset_subset(&r->first, w->data, three_rows, 3); }
 OPERATION(dataset_without) { return infl_dataset_without(&r->first, w->data, two_rows, 2); }
 OPERATION(dataset_split) { return infl_dataset_split(&r->first, &r->second, w->data, 0.6, 1, 1); }
@@ -524,6 +528,21 @@ static void form_beside_earlier(world *w) {
     form(w);
     put_earlier(w);
 }
+OPERATION(model_save) {
+    UNUSED;
+    return infl_model_save(w->model, path_of(w, "saved"));
+}
+static void save_model(world *w) { assert_ok(infl_model_save(w->model, path_of(w, "model"))); }
+OPERATION(model_load) { return infl_model_load(&r->model, path_of(w, "model")); }
+OPERATION(model_write_weights) {
+    UNUSED;
+    return infl_model_write_weights(w->model, path_of(w, "saved"), NULL);
+}
+static void write_weights(world *w) { assert_ok(infl_model_write_weights(w->model, path_of(w, "weights"), NULL)); }
+OPERATION(model_read_weights) {
+    UNUSED;
+    return infl_model_read_weights(w->model, path_of(w, "weights"), NULL);
+}
 OPERATION(curvature_save) {
     UNUSED;
     return infl_curvature_save(w->curvature, path_of(w, "saved"));
@@ -640,6 +659,11 @@ static void begin_journal(world *w) {
     ck_assert_int_eq(truncate(path_of(w, "journal"), 700), 0); /* within the second record of three */
 }
 static const double five[] = {1, 4, 2, 2, 8}, other_five[] = {2, 1, 5, 5, 3};
+OPERATION(objective_check_derivatives) {
+    infl_derivatives_options options = INFL_DERIVATIVES_OPTIONS_INIT;
+    options.tolerance = INFINITY;
+    return infl_objective_check_derivatives(w->train, two_rows, 2, &options, (infl_derivatives_report *)r->numbers);
+}
 OPERATION(pearson) {
     UNUSED;
     return infl_pearson(five, other_five, 5, r->numbers);
@@ -682,6 +706,7 @@ static const operation operations[] = {
     CALL(dataset_iris, .depth = NOTHING),
     CALL(dataset_from_idx, .prepare = put_idx),
     CALL(dataset_from_cifar10, .prepare = put_cifar10),
+    CALL(dataset_relabel, .depth = DATA),
     CALL(dataset_subset, .depth = DATA),
     CALL(dataset_without, .depth = DATA),
     CALL(dataset_split, .depth = DATA),
@@ -754,6 +779,10 @@ static const operation operations[] = {
     CALL(curvature_dense, .depth = CURVATURE),
     CALL(curvature_set_damping, .depth = CURVATURE),
     OF_EACH_SOURCE(curvature_form, .depth = CURVATURE),
+    CALL(model_save, .depth = DATA, .source = IMAGES, .prepare = put_earlier, .writes = "saved"),
+    CALL(model_load, .depth = DATA, .source = IMAGES, .prepare = save_model),
+    CALL(model_write_weights, .depth = DATA, .source = IMAGES, .prepare = put_earlier, .writes = "saved"),
+    CALL(model_read_weights, .depth = DATA, .source = IMAGES, .prepare = write_weights),
     CALL(curvature_save, .depth = CURVATURE, .prepare = form_beside_earlier, .writes = "saved"),
     OF_EACH_SOURCE(curvature_load, .depth = CURVATURE, .prepare = save_curvature),
     CALL(curvature_eigen, .depth = CURVATURE),
@@ -782,6 +811,7 @@ static const operation operations[] = {
     CALL_AS(retrain_without_journal, retrain_without, .depth = OBJECTIVE, .writes = "journal", .appends = 1),
     CALL_AS(retrain_without_journal, retrain_without, .depth = OBJECTIVE, .prepare = begin_journal, .writes = "journal",
             .appends = 1),
+    OF_EACH_SOURCE(objective_check_derivatives, .depth = OBJECTIVE),
     CALL(pearson, .depth = NOTHING),
     CALL(spearman, .depth = NOTHING),
     CALL(kendall, .depth = NOTHING),
