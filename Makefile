@@ -11,6 +11,8 @@ CXX = g++
 endif
 CFLAGS ?= -O2 -g
 CXXFLAGS ?= $(CFLAGS)
+# Empty on the command line: without OpenMP, each call on its caller's thread alone.
+OPENMP ?= -fopenmp
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -39,15 +41,15 @@ LIBS = -lblis -llapacke -llapack -lz -ljansson -lxxhash -lm
 # its own language's libraries are named where the compiler has them as static ones.
 STATIC_LIBS = -llapacke -llapack -lblis -lz -ljansson -lxxhash \
               $(foreach name,gfortran quadmath,$(if $(filter /%,$(shell $(CC) -print-file-name=lib$(name).a)),-l$(name))) \
-              -lm -fopenmp
+              -lm $(OPENMP)
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -pedantic
-BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) -fopenmp -Iinclude $(CPPFLAGS)
+BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(OPENMP) -Iinclude $(CPPFLAGS)
 LIBRARY_CFLAGS = $(BASE_CFLAGS) -Isrc $(LIBRARY_INCLUDES) -fPIC -fvisibility=hidden $(ISA_DEFINE) $(CFLAGS)
 REAL_CFLAGS ?= -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 PROGRAM_CFLAGS = $(BASE_CFLAGS) -Iexamples $(CFLAGS)
 TEST_CFLAGS = $(BASE_CFLAGS) -Isrc $(ISA_DEFINE) $(CFLAGS)
-LINK = $(CC) $(CFLAGS) -fopenmp $(LDFLAGS)
+LINK = $(CC) $(CFLAGS) $(OPENMP) $(LDFLAGS)
 
 # The networks' code is compiled for each of these and chosen at run time. ISAS=base on the command line: only portable.
 ISAS := base
@@ -223,10 +225,10 @@ $(OBJ)/tests/%.o: tests/%.c | $(OBJ)/tests/suites.inc $(OBJ)/tests/growth.inc $(
 $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(LINK) -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
+	$(Q)$(LINK) -pthread -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
 .PHONY: check run-tests oracle real-data headercheck docscheck symbolcheck format formatcheck check-sanitize \
-        check-valgrind check-interrupt check-unwritable
+        check-threads check-valgrind check-interrupt check-unwritable
 check: all headercheck symbolcheck docscheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 	$(TEST_PROGRAM) $(TEST)
 
@@ -310,6 +312,12 @@ check-sanitize: ## the tests under the address and undefined behaviour sanitizer
 	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 CK_FORK=no $(MAKE) --no-print-directory run-tests \
 	    BUILD=$(BUILD)/sanitize LIB=$(BUILD)/sanitize/lib ISAS=base REAL_CFLAGS='-fno-math-errno -ffp-contract=fast' \
 	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+
+# The thread sanitizer does not see OpenMP's own synchronisation, so the caller's threads are the only ones here.
+check-threads: ## the tests under the thread sanitizer, in a build without OpenMP
+	@TSAN_OPTIONS=halt_on_error=1 CK_FORK=no $(MAKE) --no-print-directory run-tests OPENMP= \
+	    BUILD=$(BUILD)/threads LIB=$(BUILD)/threads/lib ISAS=base REAL_CFLAGS='-O2 -fno-math-errno -ffp-contract=fast' \
+	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread'
 
 check-valgrind: $(TEST_PROGRAM) ## the tests under valgrind, with a check for leaks
 	CK_FORK=no OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive valgrind --quiet --error-exitcode=99 --leak-check=full \

@@ -1,10 +1,10 @@
 #include "chunks.h"
 
-#include <omp.h>
 #include <sched.h>
 #include <string.h>
 
 #include "memory.h"
+#include "parallel.h"
 
 enum {
     TANGENTS_AT_ONCE = 8,  /* measured best for small networks: more leave the cache, fewer share less */

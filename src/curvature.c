@@ -6,6 +6,7 @@
 #include "dense.h"
 #include "memory.h"
 #include "objective.h"
+#include "parallel.h"
 #include "random.h"
 #include "saved.h"
 
@@ -150,7 +151,8 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
  * vectors were asked for with it.
  */
 static void multiply(const double *matrix, size_t p, const double *vectors, size_t k, double *out, int threads) {
-    static const size_t LARGE = (size_t)1 << 18; /* numbers; a smaller matrix is read before threads have begun */
+    enum { LARGE = 1 << 18 }; /* numbers; a smaller matrix is read before threads have begun */
+    (void)threads;            /* without OpenMP */
 #pragma omp parallel for num_threads(threads) if (p * p >= LARGE)
     for (size_t i = 0; i < p; i++)
         for (size_t j = 0; j < k; j++)

@@ -1,10 +1,10 @@
 #include "dense_pass.h"
 
-#include <omp.h>
 #include <string.h>
 
 #include "chunks.h"
 #include "memory.h"
+#include "parallel.h"
 #include "plan.h"
 
 enum {

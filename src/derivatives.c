@@ -9,7 +9,7 @@
 
 typedef struct comparison {
     const infl_source_ops *ops;
-    void *source; /* in f64 */
+    void *source, *workspace; /* in f64 */
     size_t n, p;
     size_t *rows;        /* of the source; from n/2 on backwards once the whole has been looked at */
     const size_t *given; /* what the caller calls these rows; NULL: positions */
@@ -50,9 +50,9 @@ static infl_status move(comparison *c, double distance, const double *direction)
 /* (ℓ(θ + h d) − ℓ(θ − h d))/2h of n rows into c->plus; leaves θ moved. */
 static infl_status loss_differences(comparison *c, const size_t *rows, size_t n, const double *direction) {
     INFL_TRY(move(c, c->step, direction));
-    INFL_TRY(c->ops->losses(c->source, rows, n, c->plus));
+    INFL_TRY(c->ops->losses(c->source, c->workspace, rows, n, c->plus));
     INFL_TRY(move(c, -c->step, direction));
-    INFL_TRY(c->ops->losses(c->source, rows, n, c->minus));
+    INFL_TRY(c->ops->losses(c->source, c->workspace, rows, n, c->minus));
     for (size_t i = 0; i < n; i++)
         c->plus[i] = (c->plus[i] - c->minus[i]) / (2 * c->step);
     return finite(c->plus, n, "differences of losses");
@@ -66,7 +66,7 @@ static infl_status find_parameter(comparison *c, size_t position, size_t *parame
     INFL_ALLOCATE(gradient, c->p);
     status = c->ops->set_parameters(c->source, c->theta);
     if (status == INFL_OK)
-        status = c->ops->row_gradients(c->source, c->rows + position, 1, gradient);
+        status = c->ops->row_gradients(c->source, c->workspace, c->rows + position, 1, gradient);
     while (status == INFL_OK && high - low > 1) {
         size_t middle = low + (high - low) / 2;
         double apart[2] = {0.0};
@@ -114,9 +114,9 @@ static infl_status compare_gradients(comparison *c) {
 
 static infl_status compare_hessian(comparison *c) {
     INFL_TRY(move(c, c->step, c->pair));
-    INFL_TRY(c->ops->weighted_gradients(c->source, c->rows, c->n, NULL, 1, c->plus, NULL));
+    INFL_TRY(c->ops->weighted_gradients(c->source, c->workspace, c->rows, c->n, NULL, 1, c->plus, NULL));
     INFL_TRY(move(c, -c->step, c->pair));
-    INFL_TRY(c->ops->weighted_gradients(c->source, c->rows, c->n, NULL, 1, c->minus, NULL));
+    INFL_TRY(c->ops->weighted_gradients(c->source, c->workspace, c->rows, c->n, NULL, 1, c->minus, NULL));
     size_t worst = 0;
     double most = 0.0, difference = 0.0;
     for (size_t i = 0; i < c->p; i++)
@@ -182,10 +182,11 @@ static infl_status compare_rows(comparison *c, const double *whole, size_t strid
 static infl_status compare_parts(comparison *c, infl_curvature_kind kind, const char *matrix) {
     size_t first = c->n / 2;
     if (first > 0)
-        INFL_TRY(c->ops->products(c->source, kind, c->rows, first, c->pair, 1, c->parts));
+        INFL_TRY(c->ops->products(c->source, c->workspace, kind, c->rows, first, c->pair, 1, c->parts));
     else
         memset(c->parts, 0, c->p * sizeof *c->parts);
-    INFL_TRY(c->ops->products(c->source, kind, c->rows + first, c->n - first, c->pair, 1, c->parts + c->p));
+    INFL_TRY(
+        c->ops->products(c->source, c->workspace, kind, c->rows + first, c->n - first, c->pair, 1, c->parts + c->p));
     infl_axpy(1, c->parts + c->p, c->parts, c->p);
     double scale = fmax(infl_norm(c->parts, c->p), infl_norm(c->products, c->p));
     infl_axpy(-1, c->products, c->parts, c->p);
@@ -205,7 +206,7 @@ static infl_status compare_products(comparison *c, infl_curvature_kind kind, con
     if (c->ops->check_kind(c->source, kind) != INFL_OK)
         return INFL_OK; /* there are none to compare */
     INFL_TRY(c->ops->set_parameters(c->source, c->theta));
-    INFL_TRY(c->ops->products(c->source, kind, c->rows, c->n, c->pair, 2, c->products));
+    INFL_TRY(c->ops->products(c->source, c->workspace, kind, c->rows, c->n, c->pair, 2, c->products));
     INFL_TRY(finite(c->products, 2 * c->p, "products"));
     INFL_TRY(compare_parts(c, kind, matrix));
     INFL_TRY(compare_symmetry(c, matrix));
@@ -214,9 +215,9 @@ static infl_status compare_products(comparison *c, infl_curvature_kind kind, con
 
 static infl_status compare(comparison *c) {
     size_t first = c->n / 2;
-    INFL_TRY(c->ops->losses(c->source, c->rows, c->n, c->losses));
+    INFL_TRY(c->ops->losses(c->source, c->workspace, c->rows, c->n, c->losses));
     INFL_TRY(finite(c->losses, c->n, "losses"));
-    INFL_TRY(c->ops->row_products(c->source, c->rows, c->n, c->pair, 2, c->slopes));
+    INFL_TRY(c->ops->row_products(c->source, c->workspace, c->rows, c->n, c->pair, 2, c->slopes));
     INFL_TRY(finite(c->slopes, 2 * c->n, "gradients"));
     INFL_TRY(compare_gradients(c));
     INFL_TRY(c->ops->set_parameters(c->source, c->theta));
@@ -227,8 +228,8 @@ static infl_status compare(comparison *c) {
     }
     for (size_t half = first == 0; half < 2; half++) {
         size_t at = half == 0 ? 0 : first, n = half == 0 ? first : c->n - first;
-        INFL_TRY(c->ops->losses(c->source, c->rows + at, n, c->losses + c->n + at));
-        INFL_TRY(c->ops->row_products(c->source, c->rows + at, n, c->pair, 1, c->part_slopes + at));
+        INFL_TRY(c->ops->losses(c->source, c->workspace, c->rows + at, n, c->losses + c->n + at));
+        INFL_TRY(c->ops->row_products(c->source, c->workspace, c->rows + at, n, c->pair, 1, c->part_slopes + at));
     }
     INFL_TRY(compare_rows(c, c->losses, 1, c->losses + c->n, "loss"));
     INFL_TRY(compare_rows(c, c->slopes, 2, c->part_slopes, "gradient"));
@@ -286,6 +287,7 @@ infl_status infl_objective_check_derivatives(const infl_objective *objective, co
     for (size_t i = 0; i < n; i++)
         c.rows[i] = objective->rows[rows == NULL ? i : rows[i]];
     if ((status = copy_source(&c.source, objective)) != INFL_OK ||
+        (status = c.ops->workspace_create(c.source, &c.workspace)) != INFL_OK ||
         (status = c.ops->get_parameters(c.source, c.theta)) != INFL_OK)
         goto out;
     choose_directions(&c, given.step, given.seed);
@@ -293,8 +295,10 @@ infl_status infl_objective_check_derivatives(const infl_objective *objective, co
     if (status == INFL_OK && report != NULL)
         *report = c.report;
 out:
-    if (c.source != NULL)
+    if (c.source != NULL) {
+        c.ops->workspace_destroy(c.source, c.workspace);
         c.ops->destroy(c.source);
+    }
     infl_release(c.part_slopes);
     infl_release(c.slopes);
     infl_release(c.losses);

@@ -238,8 +238,7 @@ size_t infl_inverse_size(const infl_inverse *inverse) { return inverse == NULL ?
 infl_status infl_inverse_apply(const infl_inverse *inverse, const double *x, size_t k, double *out) {
     infl_solve_report *reports;
     INFL_ALLOCATE(reports, k);
-    /* the exact methods' solve only reads what was prepared */
-    infl_status status = inverse->ops->solve((infl_inverse *)inverse, x, k, out, reports);
+    infl_status status = inverse->ops->solve(inverse, x, k, out, reports);
     infl_release(reports);
     return status;
 }
@@ -257,7 +256,7 @@ infl_status infl_inverse_check_definite(const infl_inverse *inverse) {
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(zero, p);
     INFL_ALLOCATE_OR_OUT(answer, p);
-    if ((status = inverse->ops->solve((infl_inverse *)inverse, zero, 1, answer, &report)) != INFL_OK)
+    if ((status = inverse->ops->solve(inverse, zero, 1, answer, &report)) != INFL_OK)
         goto out;
     double floor = options->cutoff * fmax(fabs(report.lambda_min), fabs(report.lambda_max));
     if (!(report.lambda_min > floor)) /* negative, or left out by INFL_EIGEN_PSEUDO */
@@ -277,7 +276,7 @@ static void scale_by_power_of_two(const double *x, int exponent, double *out, si
 }
 
 /* Measures each answer with the full operator; images is workspace, k×p. */
-static infl_status certify(infl_inverse *inverse, const double *right_sides, size_t k, const double *solutions,
+static infl_status certify(const infl_inverse *inverse, const double *right_sides, size_t k, const double *solutions,
                            double *images, infl_solve_report *reports) {
     size_t p = inverse->curvature->p;
     double tolerance = is_exact(inverse) ? EXACT_CONVERGED : inverse->options.tolerance;
@@ -332,11 +331,13 @@ infl_status infl_inverse_solve(infl_inverse *inverse, const double *right_sides,
     return infl_in_name_of(__func__, infl_inverse_solve_named(inverse, names, right_sides, k, solutions, reports));
 }
 
-infl_status infl_inverse_solve_named(infl_inverse *inverse, infl_solve_names names, const double *right_sides, size_t k,
-                                     double *solutions, infl_solve_report *reports) {
+infl_status infl_inverse_solve_named(const infl_inverse *of, infl_solve_names names, const double *right_sides,
+                                     size_t k, double *solutions, infl_solve_report *reports) {
+    infl_inverse named = *of; /* other threads may solve with it, and call their right-hand sides otherwise */
+    const infl_inverse *inverse = &named;
+    named.names = names;
     size_t p = inverse->curvature->p;
     INFL_TRY(check_point(inverse));
-    inverse->names = names;
 
     double *scaled = NULL, *found = NULL, *images = NULL;
     infl_solve_report *measured = NULL;
@@ -390,6 +391,5 @@ out:
     infl_release(images);
     infl_release(measured);
     infl_release(exponents);
-    inverse->names.numbers = NULL;
     return status;
 }

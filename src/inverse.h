@@ -12,10 +12,11 @@ typedef struct infl_inverse_ops {
     infl_status (*load)(infl_inverse *inverse, infl_safetensors *file, const infl_saved *saved);
     void (*release)(void *state); /* NULL-safe */
     /*
-     * Fills solutions (k×p, apart from right_sides) and of each report iterations, products, lambda_min and
-     * lambda_max where known. residual, damping and converged are inverse.c's: it measures them with the full operator.
+     * Only reads what was prepared: any number of threads may solve at once. Fills solutions (k×p, apart from
+     * right_sides) and of each report iterations, products, lambda_min and lambda_max where known. residual, damping and
+     * converged are inverse.c's: it measures them with the full operator.
      */
-    infl_status (*solve)(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+    infl_status (*solve)(const infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
                          infl_solve_report *reports);
     /* Why right-hand side j did not converge: an error that says it, or INFL_OK where that is not known; or NULL. */
     infl_status (*explain)(const infl_inverse *inverse, size_t j);
@@ -34,12 +35,12 @@ struct infl_inverse {
     void *state;
     double *point;          /* θ, state of the objective when this was prepared; NULL: the curvature depends on none */
     double damping;         /* likewise */
-    infl_solve_names names; /* of the present solve */
+    infl_solve_names names; /* in the copy of this struct that a solve works with */
 };
 
 /* infl_inverse_solve, its right-hand sides called so. */
-infl_status infl_inverse_solve_named(infl_inverse *inverse, infl_solve_names names, const double *right_sides, size_t k,
-                                     double *solutions, infl_solve_report *reports);
+infl_status infl_inverse_solve_named(const infl_inverse *inverse, infl_solve_names names, const double *right_sides,
+                                     size_t k, double *solutions, infl_solve_report *reports);
 
 /*
  * out[j] = the prepared factor's answer for x_j, k×p each and apart: no certificate, no look at the curvature or its

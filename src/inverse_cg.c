@@ -33,7 +33,7 @@ typedef struct column {
 } column;
 
 typedef struct conjugate_gradients {
-    infl_inverse *inverse;
+    const infl_inverse *inverse;
     const infl_sample *batch; /* rows NULL: all rows */
     const double *right_sides;
     double *solutions;
@@ -278,7 +278,7 @@ static infl_status iterate(conjugate_gradients *self) {
     return infl_inverse_progress(self->inverse, "solve", self->k, self->k);
 }
 
-static infl_status solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+static infl_status solve(const infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
                          infl_solve_report *reports) {
     size_t p = inverse->curvature->p, asked = inverse->options.max_iterations;
     conjugate_gradients self = {.inverse = inverse,

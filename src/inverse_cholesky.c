@@ -116,7 +116,7 @@ static infl_status load(infl_inverse *inverse, infl_safetensors *file, const inf
     return INFL_OK;
 }
 
-static infl_status solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+static infl_status solve(const infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
                          infl_solve_report *reports) {
     (void)reports; /* no iterations, no products, no eigenvalues */
     memcpy(solutions, right_sides, k * inverse->curvature->p * sizeof *solutions);

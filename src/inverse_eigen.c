@@ -95,7 +95,7 @@ static infl_status load(infl_inverse *inverse, infl_safetensors *file, const inf
     return treat(inverse, self);
 }
 
-static infl_status solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+static infl_status solve(const infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
                          infl_solve_report *reports) {
     const eigen_state *self = inverse->state;
     size_t p = inverse->curvature->p;

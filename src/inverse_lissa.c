@@ -143,7 +143,7 @@ typedef struct column {
 } column;
 
 typedef struct recursion {
-    infl_inverse *inverse;
+    const infl_inverse *inverse;
     const lissa_state *state;
     infl_solve_report *reports;
     size_t p, k, active, depth, check, repeats;
@@ -392,7 +392,7 @@ static void report(const recursion *self, const double *solutions, const double 
     }
 }
 
-static infl_status solve(infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
+static infl_status solve(const infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
                          infl_solve_report *reports) {
     const infl_inverse_options *options = &inverse->options;
     const lissa_state *state = inverse->state;

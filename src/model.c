@@ -1,7 +1,6 @@
 /* The graph of a model: building, checking and pruning it, and the parameters that belong to it. */
 #include <float.h>
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +8,7 @@
 #include "dense.h"
 #include "memory.h"
 #include "network.h"
+#include "parallel.h"
 #include "random.h"
 
 struct infl_builder {

@@ -2,13 +2,14 @@
 #include "objective.h"
 
 #include <math.h>
-#include <omp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "dense.h"
 #include "memory.h"
 #include "network.h"
 #include "objective_sources.h"
+#include "parallel.h"
 
 infl_status infl_resolve_threads(int asked, int *threads, const char *function) {
     if (asked < 0)
@@ -52,18 +53,10 @@ static infl_status create(infl_objective **out, const infl_source_ops *ops, void
         ops->destroy(source);
         return INFL_E_MEMORY;
     }
-    *objective = (infl_objective){.ops = ops,
-                                  .source = source,
-                                  .n_rows = n,
-                                  .n_parameters = p,
-                                  .decay = decay,
-                                  .threads = threads,
-                                  .capacity = n};
+    *objective = (infl_objective){
+        .ops = ops, .source = source, .n_rows = n, .n_parameters = p, .decay = decay, .threads = threads};
     INFL_ALLOCATE_OR_OUT(objective->rows, n);
-    INFL_ALLOCATE_OR_OUT(objective->batch, n);
-    INFL_ALLOCATE_OR_OUT(objective->losses, n);
-    INFL_ALLOCATE_OR_OUT(objective->gradient, p);
-    INFL_ALLOCATE_OR_OUT(objective->theta, p);
+    INFL_ALLOCATE_OR_OUT(objective->idle, INFL_IDLE);
     INFL_ALLOCATE_OR_OUT(objective->mask, p);
     for (size_t i = 0; i < n; i++)
         objective->rows[i] = i;
@@ -72,6 +65,51 @@ static infl_status create(infl_objective **out, const infl_source_ops *ops, void
 out:
     infl_objective_destroy(objective);
     return status;
+}
+
+static void destroy_scratch(const infl_objective *objective, infl_scratch *scratch) {
+    if (scratch == NULL)
+        return;
+    objective->ops->workspace_destroy(objective->source, scratch->workspace);
+    infl_release(scratch->batch);
+    infl_release(scratch->losses);
+    infl_release(scratch->gradient);
+    infl_release(scratch->theta);
+    infl_release(scratch);
+}
+
+static infl_status create_scratch(const infl_objective *objective, infl_scratch **out) {
+    infl_status status = INFL_OK;
+    infl_scratch *scratch;
+    INFL_ALLOCATE(scratch, 1);
+    INFL_ALLOCATE_OR_OUT(scratch->batch, objective->n_rows);
+    INFL_ALLOCATE_OR_OUT(scratch->losses, objective->n_rows);
+    INFL_ALLOCATE_OR_OUT(scratch->gradient, objective->n_parameters);
+    INFL_ALLOCATE_OR_OUT(scratch->theta, objective->n_parameters);
+    if ((status = objective->ops->workspace_create(objective->source, &scratch->workspace)) != INFL_OK)
+        goto out;
+    *out = scratch;
+    scratch = NULL;
+out:
+    destroy_scratch(objective, scratch);
+    return status;
+}
+
+/* For the calling thread alone until it is handed back. */
+static infl_status take_scratch(const infl_objective *objective, infl_scratch **out) {
+    for (size_t i = 0; i < INFL_IDLE; i++)
+        if ((*out = atomic_exchange(&objective->idle[i], NULL)) != NULL)
+            return INFL_OK;
+    return create_scratch(objective, out);
+}
+
+static void hand_back(const infl_objective *objective, infl_scratch *scratch) {
+    for (size_t i = 0; i < INFL_IDLE; i++) {
+        infl_scratch *none = NULL;
+        if (atomic_compare_exchange_strong(&objective->idle[i], &none, scratch))
+            return;
+    }
+    destroy_scratch(objective, scratch);
 }
 
 /* Makes the objective, new and of all parameters, one of those that the options name. */
@@ -272,12 +310,11 @@ infl_status infl_objective_without(infl_objective **out, const infl_objective *o
 void infl_objective_destroy(infl_objective *objective) {
     if (objective == NULL)
         return;
+    for (size_t i = 0; objective->idle != NULL && i < INFL_IDLE; i++)
+        destroy_scratch(objective, objective->idle[i]);
     objective->ops->destroy(objective->source);
+    infl_release(objective->idle);
     infl_release(objective->rows);
-    infl_release(objective->batch);
-    infl_release(objective->losses);
-    infl_release(objective->gradient);
-    infl_release(objective->theta);
     infl_release(objective->mask);
     infl_release(objective);
 }
@@ -293,7 +330,7 @@ double infl_objective_decay(const infl_objective *objective) { return objective 
 infl_status infl_objective_get_parameters(const infl_objective *objective, double *theta) {
     INFL_REQUIRE(objective);
     INFL_REQUIRE(theta);
-    return objective->ops->get_parameters(objective->source, theta);
+    return infl_in_name_of(__func__, objective->ops->get_parameters(objective->source, theta));
 }
 
 infl_status infl_objective_set_parameters(infl_objective *objective, const double *theta) {
@@ -308,7 +345,13 @@ infl_status infl_objective_memory(const infl_objective *objective, size_t k, siz
     INFL_REQUIRE(bytes);
     if (k == 0)
         return infl_fail(INFL_E_ARGUMENT, "%s: k is 0; at least one vector is needed", __func__);
-    return infl_in_name_of(__func__, objective->ops->memory(objective->source, objective->n_rows, k, bytes));
+    infl_scratch *scratch;
+    infl_status status = take_scratch(objective, &scratch);
+    if (status == INFL_OK) {
+        status = objective->ops->memory(objective->source, scratch->workspace, objective->n_rows, k, bytes);
+        hand_back(objective, scratch);
+    }
+    return infl_in_name_of(__func__, status);
 }
 
 infl_status infl_objective_check_rows(const infl_objective *objective, const size_t *rows, size_t n_rows, size_t *n,
@@ -324,12 +367,13 @@ infl_status infl_objective_check_rows(const infl_objective *objective, const siz
 }
 
 /* The rows of a call as the source counts them; release_rows frees what had to be allocated. */
-static infl_status source_rows(infl_objective *objective, const size_t *rows, size_t n, const size_t **out) {
+static infl_status source_rows(const infl_objective *objective, const infl_scratch *scratch, const size_t *rows,
+                               size_t n, const size_t **out) {
     *out = objective->rows;
     if (rows == NULL)
         return INFL_OK;
-    size_t *mapped = objective->batch;
-    if (n > objective->capacity)
+    size_t *mapped = scratch->batch;
+    if (n > objective->n_rows)
         INFL_ALLOCATE(mapped, n);
     for (size_t i = 0; i < n; i++)
         mapped[i] = objective->rows[rows[i]];
@@ -337,8 +381,8 @@ static infl_status source_rows(infl_objective *objective, const size_t *rows, si
     return INFL_OK;
 }
 
-static void release_rows(const infl_objective *objective, const size_t *rows) {
-    if (rows != objective->rows && rows != objective->batch)
+static void release_rows(const infl_objective *objective, const infl_scratch *scratch, const size_t *rows) {
+    if (rows != objective->rows && rows != scratch->batch)
         infl_release((void *)rows);
 }
 
@@ -347,6 +391,7 @@ enum { LARGE = 1 << 18, SLICE = 1 << 15 };
 
 static int all_finite(const infl_objective *objective, const double *result, size_t n) {
     int finite = 1;
+    (void)objective; /* without OpenMP */
 #pragma omp parallel for num_threads(objective->threads) if (n >= LARGE) reduction(&& : finite)
     for (size_t slice = 0; slice < (n + SLICE - 1) / SLICE; slice++)
         finite =
@@ -355,6 +400,7 @@ static int all_finite(const infl_objective *objective, const double *result, siz
 }
 
 static void copy(const infl_objective *objective, double *to, const double *from, size_t n) {
+    (void)objective;
 #pragma omp parallel for num_threads(objective->threads) if (n >= LARGE)
     for (size_t slice = 0; slice < (n + SLICE - 1) / SLICE; slice++)
         memcpy(to + slice * SLICE, from + slice * SLICE,
@@ -373,26 +419,31 @@ static infl_status finite_result(const infl_objective *objective, const double *
  * What every quantity has in common: checked rows, a scratch result that reaches the caller only when whole, and its
  * check. `fill` calls the source.
  */
-typedef infl_status (*fill_fn)(infl_objective *objective, const size_t *rows, size_t n, const void *call,
-                               double *result);
+typedef infl_status (*fill_fn)(const infl_objective *objective, void *workspace, const size_t *rows, size_t n,
+                               const void *call, double *result);
 
-static infl_status evaluate_into(infl_objective *objective, const size_t *rows, size_t n_rows, size_t length_per_row,
-                                 size_t length, fill_fn fill, const void *call, double *out, const char *function) {
+static infl_status evaluate_into(const infl_objective *objective, const size_t *rows, size_t n_rows,
+                                 size_t length_per_row, size_t length, fill_fn fill, const void *call, double *out,
+                                 const char *function) {
     size_t n;
-    const size_t *mapped;
+    const size_t *mapped = NULL;
+    infl_scratch *scratch;
     INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, function));
-    INFL_TRY(source_rows(objective, rows, n, &mapped));
+    INFL_TRY(infl_in_name_of(function, take_scratch(objective, &scratch)));
     length += n * length_per_row;
     /* a vector has its place already */
-    double *result = length <= objective->n_parameters ? objective->gradient : infl_allocate(length, sizeof *result);
-    infl_status status = result == NULL ? INFL_E_MEMORY : fill(objective, mapped, n, call, result);
+    double *result = length <= objective->n_parameters ? scratch->gradient : infl_allocate(length, sizeof *result);
+    infl_status status = result == NULL ? INFL_E_MEMORY : source_rows(objective, scratch, rows, n, &mapped);
+    if (status == INFL_OK)
+        status = fill(objective, scratch->workspace, mapped, n, call, result);
     if (status == INFL_OK)
         status = finite_result(objective, result, length, function);
     if (status == INFL_OK)
         copy(objective, out, result, length);
-    if (result != objective->gradient)
+    if (result != scratch->gradient)
         infl_release(result);
-    release_rows(objective, mapped);
+    release_rows(objective, scratch, mapped);
+    hand_back(objective, scratch);
     return infl_in_name_of(function, status);
 }
 
@@ -402,36 +453,38 @@ typedef struct vector_call {
     infl_curvature_kind kind;
 } vector_call;
 
-static infl_status fill_losses(infl_objective *objective, const size_t *rows, size_t n, const void *call,
-                               double *result) {
+static infl_status fill_losses(const infl_objective *objective, void *workspace, const size_t *rows, size_t n,
+                               const void *call, double *result) {
     (void)call;
-    return objective->ops->losses(objective->source, rows, n, result);
+    return objective->ops->losses(objective->source, workspace, rows, n, result);
 }
 
-static infl_status fill_row_gradients(infl_objective *objective, const size_t *rows, size_t n, const void *call,
-                                      double *result) {
+static infl_status fill_row_gradients(const infl_objective *objective, void *workspace, const size_t *rows, size_t n,
+                                      const void *call, double *result) {
     (void)call;
-    return objective->ops->row_gradients(objective->source, rows, n, result);
+    return objective->ops->row_gradients(objective->source, workspace, rows, n, result);
 }
 
-static infl_status fill_row_products(infl_objective *objective, const size_t *rows, size_t n, const void *call,
-                                     double *result) {
+static infl_status fill_row_products(const infl_objective *objective, void *workspace, const size_t *rows, size_t n,
+                                     const void *call, double *result) {
     const vector_call *given = call;
-    return objective->ops->row_products(objective->source, rows, n, given->vectors, given->k, result);
+    return objective->ops->row_products(objective->source, workspace, rows, n, given->vectors, given->k, result);
 }
 
-static infl_status fill_weighted(infl_objective *objective, const size_t *rows, size_t n, const void *call,
-                                 double *result) {
+static infl_status fill_weighted(const infl_objective *objective, void *workspace, const size_t *rows, size_t n,
+                                 const void *call, double *result) {
     const vector_call *given = call;
-    return objective->ops->weighted_gradients(objective->source, rows, n, given->vectors, given->k, result, NULL);
+    return objective->ops->weighted_gradients(objective->source, workspace, rows, n, given->vectors, given->k, result,
+                                              NULL);
 }
 
 /* Sum → mean, plus μD v. */
-static infl_status fill_products(infl_objective *objective, const size_t *rows, size_t n, const void *call,
-                                 double *result) {
+static infl_status fill_products(const infl_objective *objective, void *workspace, const size_t *rows, size_t n,
+                                 const void *call, double *result) {
     const vector_call *given = call;
     size_t p = objective->n_parameters;
-    INFL_TRY(objective->ops->products(objective->source, given->kind, rows, n, given->vectors, given->k, result));
+    INFL_TRY(
+        objective->ops->products(objective->source, workspace, given->kind, rows, n, given->vectors, given->k, result));
     for (size_t j = 0; j < given->k; j++) {
         const double *vector = given->vectors + j * p;
         double *product = result + j * p;
@@ -456,10 +509,10 @@ infl_status infl_objective_row_gradients(infl_objective *objective, const size_t
                          __func__);
 }
 
-static infl_status fill_row_norms(infl_objective *objective, const size_t *rows, size_t n, const void *call,
-                                  double *result) {
+static infl_status fill_row_norms(const infl_objective *objective, void *workspace, const size_t *rows, size_t n,
+                                  const void *call, double *result) {
     (void)call;
-    INFL_TRY(objective->ops->row_squares(objective->source, rows, n, result));
+    INFL_TRY(objective->ops->row_squares(objective->source, workspace, rows, n, result));
     for (size_t i = 0; i < n; i++)
         result[i] = sqrt(result[i]);
     return INFL_OK;
@@ -489,7 +542,11 @@ infl_status infl_objective_stream_row_gradients(infl_objective *objective, const
         mapped[i] = objective->rows[rows == NULL ? i : rows[i]];
     for (size_t first = 0; first < n && status == INFL_OK; first += block) {
         size_t now = n - first < block ? n - first : block;
-        status = objective->ops->row_gradients(objective->source, mapped + first, now, gradients);
+        infl_scratch *scratch;
+        if ((status = take_scratch(objective, &scratch)) != INFL_OK)
+            goto out;
+        status = objective->ops->row_gradients(objective->source, scratch->workspace, mapped + first, now, gradients);
+        hand_back(objective, scratch); /* which the callback may use */
         if (status == INFL_OK)
             status = finite_result(objective, gradients, now * p, __func__);
         if (status == INFL_OK && take(context, first, now, gradients) != 0)
@@ -555,14 +612,15 @@ infl_status infl_objective_product_rows(infl_objective *objective, infl_curvatur
     return product_rows(objective, kind, rows, n_rows, vectors, k, out, __func__);
 }
 
-/* From sums over n rows to means, plus the decay: of the loss, and of the gradient in the objective's scratch, which goes
- * to `gradient`. Each may be NULL. */
-static infl_status finish(infl_objective *objective, size_t n, double *loss, double *gradient) {
+/* From sums over n rows to means, plus the decay: of the loss, and of the gradient in the scratch, which goes to
+ * `gradient`. Each may be NULL. */
+static infl_status finish(const infl_objective *objective, infl_scratch *scratch, size_t n, double *loss,
+                          double *gradient) {
     size_t p = objective->n_parameters;
-    const double *theta = objective->theta;
-    double *sums = objective->gradient, squares = 0.0, decay = objective->decay;
+    const double *theta = scratch->theta;
+    double *sums = scratch->gradient, squares = 0.0, decay = objective->decay;
     if (decay > 0)
-        INFL_TRY(objective->ops->get_parameters(objective->source, objective->theta));
+        INFL_TRY(objective->ops->get_parameters(objective->source, scratch->theta));
     if (loss != NULL) {
         for (size_t i = 0; i < p && decay > 0; i++)
             squares += objective->mask[i] ? theta[i] * theta[i] : 0.0;
@@ -582,55 +640,75 @@ static infl_status finish(infl_objective *objective, size_t n, double *loss, dou
 }
 
 /* Of the given source rows; value and gradient may be NULL. */
-static infl_status evaluate(infl_objective *objective, const size_t *rows, size_t n, double *value, double *gradient,
-                            const char *function) {
+static infl_status evaluate_in(const infl_objective *objective, infl_scratch *scratch, const size_t *rows, size_t n,
+                               double *value, double *gradient) {
     const infl_source_ops *ops = objective->ops;
     double *losses = NULL, loss = 0.0;
     infl_status status = INFL_OK;
     if (value != NULL) {
-        losses = objective->losses;
-        if (n > objective->capacity)
+        losses = scratch->losses;
+        if (n > objective->n_rows)
             INFL_ALLOCATE(losses, n);
     }
     if (gradient != NULL)
-        status = ops->weighted_gradients(objective->source, rows, n, NULL, 1, objective->gradient, losses);
+        status =
+            ops->weighted_gradients(objective->source, scratch->workspace, rows, n, NULL, 1, scratch->gradient, losses);
     else if (value != NULL)
-        status = ops->losses(objective->source, rows, n, losses);
+        status = ops->losses(objective->source, scratch->workspace, rows, n, losses);
     for (size_t i = 0; status == INFL_OK && value != NULL && i < n; i++)
         loss += losses[i];
-    if (losses != objective->losses)
+    if (losses != scratch->losses)
         infl_release(losses);
     if (status == INFL_OK)
-        status = finish(objective, n, value == NULL ? NULL : &loss, gradient);
+        status = finish(objective, scratch, n, value == NULL ? NULL : &loss, gradient);
     if (status == INFL_OK && value != NULL)
         *value = loss;
-    return infl_in_name_of(function, status);
+    return status;
+}
+
+/* Of the given rows, or all. */
+static infl_status evaluate(const infl_objective *objective, const size_t *rows, size_t n, double *value,
+                            double *gradient) {
+    const size_t *mapped;
+    infl_scratch *scratch;
+    INFL_TRY(take_scratch(objective, &scratch));
+    infl_status status = source_rows(objective, scratch, rows, n, &mapped);
+    if (status == INFL_OK) {
+        status = evaluate_in(objective, scratch, mapped, n, value, gradient);
+        release_rows(objective, scratch, mapped);
+    }
+    hand_back(objective, scratch);
+    return status;
 }
 
 infl_status infl_objective_training_gradient(infl_objective *objective, const size_t *rows, size_t n,
                                              const struct infl_training_step *step, double *gradient) {
     const size_t *mapped;
-    INFL_TRY(source_rows(objective, rows, n, &mapped));
-    infl_status status = objective->ops->training_gradient(objective->source, mapped, n, step, objective->gradient);
-    release_rows(objective, mapped);
-    return status != INFL_OK ? status : finish(objective, n, NULL, gradient);
+    infl_scratch *scratch;
+    INFL_TRY(take_scratch(objective, &scratch));
+    infl_status status = source_rows(objective, scratch, rows, n, &mapped);
+    if (status == INFL_OK) {
+        status = objective->ops->training_gradient(objective->source, scratch->workspace, mapped, n, step,
+                                                   scratch->gradient);
+        release_rows(objective, scratch, mapped);
+    }
+    if (status == INFL_OK)
+        status = finish(objective, scratch, n, NULL, gradient);
+    hand_back(objective, scratch);
+    return status;
 }
 
 infl_status infl_objective_evaluate(infl_objective *objective, double *value, double *gradient) {
     INFL_REQUIRE(objective);
-    return evaluate(objective, objective->rows, objective->n_rows, value, gradient, __func__);
+    return infl_in_name_of(__func__, evaluate(objective, NULL, objective->n_rows, value, gradient));
 }
 
 infl_status infl_objective_evaluate_rows(infl_objective *objective, const size_t *rows, size_t n_rows, double *value,
                                          double *gradient) {
     INFL_REQUIRE(objective);
     size_t n;
-    const size_t *mapped;
     INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, __func__));
-    INFL_TRY(source_rows(objective, rows, n, &mapped));
-    infl_status status = evaluate(objective, mapped, n, value, gradient, __func__);
-    release_rows(objective, mapped);
-    return status;
+    return infl_in_name_of(__func__, evaluate(objective, rows, n, value, gradient));
 }
 
 static infl_status read_dense_options(infl_dense_options *options, const infl_dense_options *given,
@@ -644,7 +722,8 @@ static infl_status read_dense_options(infl_dense_options *options, const infl_de
 }
 
 /* Products with the unit vectors; slabs of them bound the memory and leave enough work side by side. */
-static infl_status dense_by_products(const infl_source_ops *ops, void *source, size_t p, const infl_dense_call *call) {
+static infl_status dense_by_products(const infl_source_ops *ops, const void *source, void *workspace, size_t p,
+                                     const infl_dense_call *call) {
     enum { SLAB = 128 };
     size_t q = call->q, most = infl_vectors_at_once(p, q), slab = most < SLAB ? most : SLAB;
     double *units = NULL, *products = NULL, *matrix = call->matrix;
@@ -658,7 +737,8 @@ static infl_status dense_by_products(const infl_source_ops *ops, void *source, s
         memset(units, 0, k * p * sizeof *units);
         for (size_t j = 0; j < k; j++)
             units[j * p + call->parameters[first + j]] = 1.0;
-        if ((status = ops->products(source, call->kind, call->rows, call->n, units, k, products)) != INFL_OK)
+        status = ops->products(source, workspace, call->kind, call->rows, call->n, units, k, products);
+        if (status != INFL_OK)
             goto out;
         for (size_t j = 0; j < k; j++)
             for (size_t i = 0; i < q; i++)
@@ -674,27 +754,40 @@ out:
     return status;
 }
 
-infl_status infl_source_dense(const infl_source_ops *ops, void *source, size_t p, const infl_dense_call *call) {
-    return ops->dense != NULL ? ops->dense(source, call) : dense_by_products(ops, source, p, call);
+infl_status infl_source_dense(const infl_source_ops *ops, const void *source, void *workspace, size_t p,
+                              const infl_dense_call *call) {
+    return ops->dense != NULL ? ops->dense(source, workspace, call)
+                              : dense_by_products(ops, source, workspace, p, call);
 }
 
 static infl_precision precision_of(const infl_objective *objective) {
     return objective->ops->precision == NULL ? INFL_F64 : objective->ops->precision(objective->source);
 }
 
-/* The source at a precision: itself, or a copy for the caller to destroy. */
-static infl_status source_at(const infl_objective *objective, infl_precision precision, void **source) {
-    *source = objective->source;
-    if (precision_of(objective) == precision)
-        return INFL_OK;
-    if (infl_innermost_source(objective->ops, objective->source)->convert == NULL)
-        return infl_fail(INFL_E_UNSUPPORTED, "an objective of the caller's own computes in f64; it has no f32");
-    return objective->ops->convert(objective->source, precision, objective->threads, source);
+/* A source, and a workspace for it. */
+typedef struct working_source {
+    void *source, *workspace;
+} working_source;
+
+static void release_source(const infl_objective *objective, working_source *at) {
+    if (at->source == NULL || at->source == objective->source)
+        return;
+    objective->ops->workspace_destroy(at->source, at->workspace);
+    objective->ops->destroy(at->source);
 }
 
-static void release_source(const infl_objective *objective, void *source) {
-    if (source != NULL && source != objective->source)
-        objective->ops->destroy(source);
+/* The objective's source at a precision: itself, or a copy; release_source also on failure. */
+static infl_status source_at(const infl_objective *objective, const infl_scratch *scratch, infl_precision precision,
+                             working_source *out) {
+    *out = (working_source){NULL, NULL};
+    if (precision_of(objective) == precision) {
+        *out = (working_source){objective->source, scratch->workspace};
+        return INFL_OK;
+    }
+    if (infl_innermost_source(objective->ops, objective->source)->convert == NULL)
+        return infl_fail(INFL_E_UNSUPPORTED, "an objective of the caller's own computes in f64; it has no f32");
+    INFL_TRY(objective->ops->convert(objective->source, precision, objective->threads, &out->source));
+    return objective->ops->workspace_create(out->source, &out->workspace);
 }
 
 /* From sums over rows to C = means + decay. */
@@ -707,20 +800,21 @@ static void add_decay(const infl_objective *objective, double *matrix) {
 }
 
 /* Compares evenly spread columns of the matrix with products in f64. */
-static infl_status check_columns(const infl_objective *objective, infl_curvature_kind kind, const double *matrix,
-                                 size_t columns, infl_dense_report *report) {
+static infl_status check_columns(const infl_objective *objective, const infl_scratch *scratch, infl_curvature_kind kind,
+                                 const double *matrix, size_t columns, infl_dense_report *report) {
     size_t p = objective->n_parameters;
     double *units = NULL, *products = NULL;
-    void *source = NULL;
+    working_source at;
     infl_status status;
     columns = columns < p ? columns : p;
-    if ((status = source_at(objective, INFL_F64, &source)) != INFL_OK)
-        return status;
+    if ((status = source_at(objective, scratch, INFL_F64, &at)) != INFL_OK)
+        goto out;
     INFL_ALLOCATE_MATRIX_OR_OUT(units, columns, p);
     INFL_ALLOCATE_MATRIX_OR_OUT(products, columns, p);
     for (size_t j = 0; j < columns; j++)
         units[j * p + (2 * j + 1) * p / (2 * columns)] = 1.0;
-    status = objective->ops->products(source, kind, objective->rows, objective->n_rows, units, columns, products);
+    status = objective->ops->products(at.source, at.workspace, kind, objective->rows, objective->n_rows, units, columns,
+                                      products);
     if (status != INFL_OK)
         goto out;
     for (size_t j = 0; j < columns; j++) {
@@ -736,7 +830,7 @@ static infl_status check_columns(const infl_objective *objective, infl_curvature
     }
     report->checked = columns;
 out:
-    release_source(objective, source);
+    release_source(objective, &at);
     infl_release(units);
     infl_release(products);
     return status;
@@ -755,13 +849,15 @@ infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind 
     infl_precision precision = given.precision == -1 ? precision_of(objective) : (infl_precision)given.precision;
     size_t *parameters = NULL;
     double *dense = NULL;
-    void *source = NULL;
+    working_source at = {NULL, NULL};
+    infl_scratch *scratch = NULL;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_OR_OUT(parameters, p);
     INFL_ALLOCATE_MATRIX_OR_OUT(dense, p, p);
     for (size_t i = 0; i < p; i++)
         parameters[i] = i;
-    if ((status = source_at(objective, precision, &source)) != INFL_OK)
+    if ((status = take_scratch(objective, &scratch)) != INFL_OK ||
+        (status = source_at(objective, scratch, precision, &at)) != INFL_OK)
         goto out;
     infl_dense_call call = {.kind = kind,
                             .rows = objective->rows,
@@ -771,19 +867,22 @@ infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind 
                             .matrix = dense,
                             .progress = given.progress,
                             .progress_context = given.progress_context};
-    if ((status = infl_source_dense(objective->ops, source, p, &call)) != INFL_OK)
+    if ((status = infl_source_dense(objective->ops, at.source, at.workspace, p, &call)) != INFL_OK)
         goto out;
     add_decay(objective, dense);
     if ((status = finite_result(objective, dense, p * p, __func__)) != INFL_OK)
         goto out;
     size_t columns = given.check_columns > 0 ? given.check_columns : precision == INFL_F32 ? CHECKED_IN_SINGLE : 0;
-    if (columns > 0 && report != NULL && (status = check_columns(objective, kind, dense, columns, &found)) != INFL_OK)
+    if (columns > 0 && report != NULL &&
+        (status = check_columns(objective, scratch, kind, dense, columns, &found)) != INFL_OK)
         goto out;
     copy(objective, matrix, dense, p * p);
     if (report != NULL)
         *report = found;
 out:
-    release_source(objective, source);
+    release_source(objective, &at);
+    if (scratch != NULL)
+        hand_back(objective, scratch);
     infl_release(parameters);
     infl_release(dense);
     return infl_in_name_of(__func__, status);

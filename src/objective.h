@@ -22,9 +22,16 @@ typedef struct infl_dense_call {
     void *progress_context;
 } infl_dense_call;
 
-/* Outputs are scratch until success. rows: n indices of source rows, never NULL, n ≥ 1, all in range. */
+/*
+ * Outputs are scratch until success. rows: n indices of source rows, never NULL, n ≥ 1, all in range. Where self is const
+ * nothing of the source changes (of its model in training_gradient the state), so that any number of threads may be in
+ * such functions, each with a workspace of its own.
+ */
 typedef struct infl_source_ops {
     void (*destroy)(void *self);
+    /* what a computation writes to beside its output, kept from one to the next; *workspace NULL: nothing */
+    infl_status (*workspace_create)(const void *self, void **workspace);
+    void (*workspace_destroy)(const void *self, void *workspace); /* before the source */
     /* an independent copy with its own θ that will run on the given number of threads */
     infl_status (*clone)(const void *self, int threads, void **out);
     /* what derivatives are computed in, and such a copy in another precision; NULL: always f64 */
@@ -40,45 +47,54 @@ typedef struct infl_source_ops {
     size_t (*others_size)(const void *self);
     infl_status (*get_others)(const void *self, double *others);
     /* losses: n */
-    infl_status (*losses)(void *self, const size_t *rows, size_t n, double *losses);
+    infl_status (*losses)(const void *self, void *workspace, const size_t *rows, size_t n, double *losses);
     /* gradients: n×p */
-    infl_status (*row_gradients)(void *self, const size_t *rows, size_t n, double *gradients);
+    infl_status (*row_gradients)(const void *self, void *workspace, const size_t *rows, size_t n, double *gradients);
     /* squares: n, ‖∇ℓ_i‖² */
-    infl_status (*row_squares)(void *self, const size_t *rows, size_t n, double *squares);
+    infl_status (*row_squares)(const void *self, void *workspace, const size_t *rows, size_t n, double *squares);
     /* out: n×k, ∇ℓ_i·v_j */
-    infl_status (*row_products)(void *self, const size_t *rows, size_t n, const double *vectors, size_t k, double *out);
+    infl_status (*row_products)(const void *self, void *workspace, const size_t *rows, size_t n, const double *vectors,
+                                size_t k, double *out);
     /* out: k×p, Σ_i w_ji ∇ℓ_i; weights k×n, or NULL for k = 1 and all ones. losses: n, or NULL */
-    infl_status (*weighted_gradients)(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
-                                      double *out, double *losses);
+    infl_status (*weighted_gradients)(const void *self, void *workspace, const size_t *rows, size_t n,
+                                      const double *weights, size_t k, double *out, double *losses);
     /* the rows that a step must have where training is a mode of its own; 0, or NULL: it is not */
     size_t (*training_rows)(const void *self);
     /* out: p, Σ_i ∇ℓ_i in that mode, of images as the step sees them; the state follows the batch. Any network can */
-    infl_status (*training_gradient)(void *self, const size_t *rows, size_t n, const struct infl_training_step *step,
-                                     double *out);
+    infl_status (*training_gradient)(const void *self, void *workspace, const size_t *rows, size_t n,
+                                     const struct infl_training_step *step, double *out);
     /* fails where rows are no images, or none of which `crop` pixels can be cut off */
     infl_status (*check_images)(const void *self, size_t crop);
     /* out: k×p, Σ_i C_i v_j */
-    infl_status (*products)(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
-                            size_t k, double *out);
+    infl_status (*products)(const void *self, void *workspace, infl_curvature_kind kind, const size_t *rows, size_t n,
+                            const double *vectors, size_t k, double *out);
     /* Σ_i C_i as a dense matrix; NULL: by products */
-    infl_status (*dense)(void *self, const infl_dense_call *call);
+    infl_status (*dense)(const void *self, void *workspace, const infl_dense_call *call);
     /* INFL_E_UNSUPPORTED where the source has no products of this kind */
     infl_status (*check_kind)(const void *self, infl_curvature_kind kind);
     /* bytes of workspace for products with k vectors over n rows */
-    infl_status (*memory)(void *self, size_t n, size_t k, size_t *bytes);
+    infl_status (*memory)(const void *self, void *workspace, size_t n, size_t k, size_t *bytes);
     /* adds to the hashes what the sums over these rows depend on, n rows in order: model is of θ and the state too */
-    infl_status (*identify)(void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data);
+    infl_status (*identify)(const void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data);
 } infl_source_ops;
+
+/* What one call writes to beside its output, kept for the next, so that a training step allocates nothing. */
+typedef struct infl_scratch {
+    void *workspace;                   /* of the source */
+    size_t *batch;                     /* n */
+    double *losses, *gradient, *theta; /* n, p, p */
+} infl_scratch;
+
+enum { INFL_IDLE = 16 };
 
 struct infl_objective {
     const infl_source_ops *ops;
     void *source; /* owned */
     size_t n_rows, n_parameters;
     size_t *rows; /* n source rows, owned */
-    /* of one evaluation, so that a training step allocates nothing; owned */
-    size_t capacity; /* rows that fit below */
-    size_t *batch;
-    double *losses, *gradient, *theta;
+    /* INFL_IDLE places for what no call is using: a call takes it out or makes another, and so has it for itself without
+     * a lock, whatever a callback asks for meanwhile. NULL: none. Owned */
+    infl_scratch *_Atomic *idle;
     double decay;
     unsigned char *mask; /* p bytes, D; owned */
     int threads;         /* at least 1 */
@@ -89,7 +105,8 @@ infl_status infl_objective_copy(infl_objective **out, const infl_objective *obje
                                 size_t n_rows, int threads);
 
 /* The dense matrix by the source's own way, or else by products with unit vectors; p: the source's parameters. */
-infl_status infl_source_dense(const infl_source_ops *ops, void *source, size_t p, const infl_dense_call *call);
+infl_status infl_source_dense(const infl_source_ops *ops, const void *source, void *workspace, size_t p,
+                              const infl_dense_call *call);
 
 /* The row's number in the source, the same in every objective derived from one: what seeds a row's random numbers. */
 static inline size_t infl_objective_source_row(const infl_objective *objective, size_t row) {

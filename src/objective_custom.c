@@ -50,6 +50,15 @@ infl_status infl_custom_source_create(void **out, const infl_custom_objective *c
     return INFL_OK;
 }
 
+/* The callbacks have what they need. */
+static infl_status workspace_create(const void *self, void **workspace) {
+    (void)self;
+    *workspace = NULL;
+    return INFL_OK;
+}
+
+static void workspace_destroy(const void *self, void *workspace) { (void)self, (void)workspace; }
+
 static infl_status clone(const void *self, int threads, void **out) {
     (void)threads; /* the callbacks decide */
     const custom_source *source = self;
@@ -72,13 +81,15 @@ static infl_status check(int code, const char *callback) {
     return code == 0 ? INFL_OK : infl_fail(INFL_E_CALLBACK, "the %s callback returned %d", callback, code);
 }
 
-static infl_status losses(void *self, const size_t *rows, size_t n, double *out) {
-    custom_source *source = self;
+static infl_status losses(const void *self, void *workspace, const size_t *rows, size_t n, double *out) {
+    (void)workspace;
+    const custom_source *source = self;
     return check(source->calls.losses(source->calls.context, source->theta, rows, n, out), "losses");
 }
 
-static infl_status row_gradients(void *self, const size_t *rows, size_t n, double *gradients) {
-    custom_source *source = self;
+static infl_status row_gradients(const void *self, void *workspace, const size_t *rows, size_t n, double *gradients) {
+    (void)workspace;
+    const custom_source *source = self;
     return check(source->calls.row_gradients(source->calls.context, source->theta, rows, n, gradients),
                  "row_gradients");
 }
@@ -115,7 +126,7 @@ static void take_fisher(const row_sums *sums, const double *gradients, size_t at
                       sums->out + j * sums->p, sums->p);
 }
 
-static infl_status over_row_gradients(void *self, const size_t *rows, const row_sums *sums,
+static infl_status over_row_gradients(const void *self, const size_t *rows, const row_sums *sums,
                                       void (*take)(const row_sums *, const double *, size_t, size_t)) {
     double *gradients;
     size_t block = 0;
@@ -124,7 +135,7 @@ static infl_status over_row_gradients(void *self, const size_t *rows, const row_
     INFL_ALLOCATE(gradients, block * sums->p);
     for (size_t at = 0; at < sums->n_rows && status == INFL_OK; at += block) {
         size_t n = sums->n_rows - at < block ? sums->n_rows - at : block;
-        status = row_gradients(self, rows + at, n, gradients);
+        status = row_gradients(self, NULL, rows + at, n, gradients);
         if (status == INFL_OK)
             take(sums, gradients, at, n);
     }
@@ -132,22 +143,24 @@ static infl_status over_row_gradients(void *self, const size_t *rows, const row_
     return status;
 }
 
-static infl_status row_squares(void *self, const size_t *rows, size_t n, double *squares) {
-    row_sums sums = {((custom_source *)self)->calls.n_parameters, 1, n, NULL, squares};
+static infl_status row_squares(const void *self, void *workspace, const size_t *rows, size_t n, double *squares) {
+    (void)workspace;
+    row_sums sums = {((const custom_source *)self)->calls.n_parameters, 1, n, NULL, squares};
     return over_row_gradients(self, rows, &sums, take_squares);
 }
 
-static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
-                                double *out) {
-    row_sums sums = {((custom_source *)self)->calls.n_parameters, k, n, vectors, out};
+static infl_status row_products(const void *self, void *workspace, const size_t *rows, size_t n, const double *vectors,
+                                size_t k, double *out) {
+    (void)workspace;
+    row_sums sums = {((const custom_source *)self)->calls.n_parameters, k, n, vectors, out};
     return over_row_gradients(self, rows, &sums, take_products);
 }
 
-static infl_status weighted_gradients(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
-                                      double *out, double *row_losses) {
-    row_sums sums = {((custom_source *)self)->calls.n_parameters, k, n, weights, out};
+static infl_status weighted_gradients(const void *self, void *workspace, const size_t *rows, size_t n,
+                                      const double *weights, size_t k, double *out, double *row_losses) {
+    row_sums sums = {((const custom_source *)self)->calls.n_parameters, k, n, weights, out};
     if (row_losses != NULL)
-        INFL_TRY(losses(self, rows, n, row_losses));
+        INFL_TRY(losses(self, workspace, rows, n, row_losses));
     memset(out, 0, k * sums.p * sizeof *out);
     return over_row_gradients(self, rows, &sums, take_weighted);
 }
@@ -170,9 +183,10 @@ static infl_status check_kind(const void *self, infl_curvature_kind kind) {
     return INFL_OK;
 }
 
-static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
-                            size_t k, double *out) {
-    custom_source *source = self;
+static infl_status products(const void *self, void *workspace, infl_curvature_kind kind, const size_t *rows, size_t n,
+                            const double *vectors, size_t k, double *out) {
+    (void)workspace;
+    const custom_source *source = self;
     const infl_custom_objective *calls = &source->calls;
     if (kind == INFL_FISHER) {
         row_sums sums = {calls->n_parameters, k, n, vectors, out};
@@ -190,8 +204,8 @@ static infl_status check_images(const void *self, size_t crop) {
                      "crop and flip are of a network's images; a custom objective's rows are unknown");
 }
 
-static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
-    (void)k;
+static infl_status memory(const void *self, void *workspace, size_t n, size_t k, size_t *bytes) {
+    (void)workspace, (void)k;
     size_t rows = 0;
     INFL_TRY(block_of(self, n, &rows));
     *bytes = rows * ((const custom_source *)self)->calls.n_parameters * sizeof(double);
@@ -199,11 +213,11 @@ static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
 }
 
 /* Of the data nothing is known but the losses. */
-static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
+static infl_status identify(const void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
     const custom_source *source = self;
     double *values;
     INFL_ALLOCATE(values, n);
-    infl_status status = losses(self, rows, n, values);
+    infl_status status = losses(self, NULL, rows, n, values);
     infl_hash_string(model, "custom");
     infl_hash_doubles(model, source->theta, source->calls.n_parameters);
     for (size_t i = 0; i < n; i++)
@@ -215,6 +229,8 @@ static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash 
 
 const infl_source_ops infl_custom_source = {
     .destroy = destroy,
+    .workspace_create = workspace_create,
+    .workspace_destroy = workspace_destroy,
     .clone = clone,
     .get_parameters = get_parameters,
     .set_parameters = set_parameters,

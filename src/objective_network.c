@@ -7,19 +7,51 @@
 #include "training_pass.h"
 
 typedef struct network_source {
-    infl_chunks chunks;
-    infl_training_pass training;
     infl_model *model;     /* borrowed, unless owned is set */
     infl_dataset *dataset; /* a reference of our own */
-    int owned;
+    infl_loss loss;
+    int owned, threads;
+    size_t budget, keep_budget; /* of a workspace */
 } network_source;
+
+typedef struct network_workspace {
+    infl_chunks chunks;
+    infl_training_pass training;
+} network_workspace;
+
+static infl_status workspace_create(const void *self, void **out) {
+    const network_source *source = self;
+    network_workspace *workspace;
+    INFL_ALLOCATE(workspace, 1);
+    workspace->chunks = (infl_chunks){.model = source->model,
+                                      .dataset = source->dataset,
+                                      .loss = source->loss,
+                                      .threads = source->threads,
+                                      .budget = source->budget,
+                                      .keep_budget = source->keep_budget};
+    workspace->training = (infl_training_pass){.model = source->model,
+                                               .dataset = source->dataset,
+                                               .loss = source->loss,
+                                               .threads = source->threads,
+                                               .budget = source->budget};
+    *out = workspace;
+    return INFL_OK;
+}
+
+static void workspace_destroy(const void *self, void *memory) {
+    (void)self;
+    network_workspace *workspace = memory;
+    if (workspace == NULL)
+        return;
+    infl_chunks_release(&workspace->chunks);
+    infl_training_pass_release(&workspace->training);
+    infl_release(workspace);
+}
 
 static void destroy(void *self) {
     network_source *source = self;
     if (source == NULL)
         return;
-    infl_chunks_release(&source->chunks);
-    infl_training_pass_release(&source->training);
     infl_dataset_destroy(source->dataset);
     if (source->owned)
         infl_model_destroy(source->model);
@@ -36,14 +68,10 @@ infl_status infl_network_source_create(void **out, infl_model *model, const infl
         return status;
     }
     source->model = model;
-    source->chunks = (infl_chunks){.model = model,
-                                   .dataset = source->dataset,
-                                   .loss = *loss,
-                                   .threads = threads,
-                                   .budget = budget,
-                                   .keep_budget = keep_budget};
-    source->training = (infl_training_pass){
-        .model = model, .dataset = source->dataset, .loss = *loss, .threads = threads, .budget = budget};
+    source->loss = *loss;
+    source->threads = threads;
+    source->budget = budget;
+    source->keep_budget = keep_budget;
     *out = source;
     return INFL_OK;
 }
@@ -57,8 +85,8 @@ static infl_status convert(const void *self, infl_precision to, int threads, voi
     infl_model *model;
     INFL_TRY(infl_model_convert(&model, source->model, to));
     void *copy;
-    infl_status status = infl_network_source_create(&copy, model, &source->chunks.loss, source->dataset, threads,
-                                                    source->chunks.budget, source->chunks.keep_budget);
+    infl_status status = infl_network_source_create(&copy, model, &source->loss, source->dataset, threads,
+                                                    source->budget, source->keep_budget);
     if (status != INFL_OK) {
         infl_model_destroy(model);
         return status;
@@ -94,23 +122,23 @@ static size_t training_rows(const void *self) {
     return infl_training_least_rows(((const network_source *)self)->model);
 }
 
-static infl_status run_job(network_source *source, const infl_chunk_job *job) {
-    if (source->training.budget > 0) /* the budget is for one of them at a time */
-        infl_training_pass_release(&source->training);
-    return infl_chunks_run(&source->chunks, job);
+static infl_status run_job(network_workspace *workspace, const infl_chunk_job *job) {
+    if (workspace->training.budget > 0) /* the budget is for one of them at a time */
+        infl_training_pass_release(&workspace->training);
+    return infl_chunks_run(&workspace->chunks, job);
 }
 
 /* By chunks one after another where no layer has to see the batch as a whole. */
-static infl_status training_gradient(void *self, const size_t *rows, size_t n, const infl_training_step *step,
-                                     double *out) {
-    network_source *source = self;
+static infl_status training_gradient(const void *self, void *memory, const size_t *rows, size_t n,
+                                     const infl_training_step *step, double *out) {
+    network_workspace *workspace = memory;
     infl_chunk_job job = {
         .work = INFL_WORK_WEIGHTED_GRADIENTS, .rows = rows, .n = n, .k = 1, .output = out, .step = step};
-    if (training_rows(source) == 0)
-        return run_job(source, &job);
-    if (source->chunks.budget > 0)
-        infl_chunks_release(&source->chunks);
-    return infl_training_pass_run(&source->training, rows, n, step, out);
+    if (training_rows(self) == 0)
+        return run_job(workspace, &job);
+    if (workspace->chunks.budget > 0)
+        infl_chunks_release(&workspace->chunks);
+    return infl_training_pass_run(&workspace->training, rows, n, step, out);
 }
 
 static infl_status check_images(const void *self, size_t crop) {
@@ -128,33 +156,38 @@ static infl_status check_images(const void *self, size_t crop) {
     return INFL_OK;
 }
 
-static infl_status run(void *self, infl_chunk_work work, const size_t *rows, size_t n, const double *input, size_t k,
-                       double *output, double *losses) {
+static infl_status run(void *workspace, infl_chunk_work work, const size_t *rows, size_t n, const double *input,
+                       size_t k, double *output, double *losses) {
     infl_chunk_job job = {
         .work = work, .rows = rows, .n = n, .input = input, .k = k, .output = output, .losses = losses};
-    return run_job(self, &job);
+    return run_job(workspace, &job);
 }
 
-static infl_status losses(void *self, const size_t *rows, size_t n, double *out) {
-    return run(self, INFL_WORK_LOSSES, rows, n, NULL, 0, out, NULL);
+static infl_status losses(const void *self, void *workspace, const size_t *rows, size_t n, double *out) {
+    (void)self;
+    return run(workspace, INFL_WORK_LOSSES, rows, n, NULL, 0, out, NULL);
 }
 
-static infl_status row_gradients(void *self, const size_t *rows, size_t n, double *gradients) {
-    return run(self, INFL_WORK_ROW_GRADIENTS, rows, n, NULL, 0, gradients, NULL);
+static infl_status row_gradients(const void *self, void *workspace, const size_t *rows, size_t n, double *gradients) {
+    (void)self;
+    return run(workspace, INFL_WORK_ROW_GRADIENTS, rows, n, NULL, 0, gradients, NULL);
 }
 
-static infl_status row_squares(void *self, const size_t *rows, size_t n, double *squares) {
-    return run(self, INFL_WORK_ROW_NORMS, rows, n, NULL, 0, squares, NULL);
+static infl_status row_squares(const void *self, void *workspace, const size_t *rows, size_t n, double *squares) {
+    (void)self;
+    return run(workspace, INFL_WORK_ROW_NORMS, rows, n, NULL, 0, squares, NULL);
 }
 
-static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
-                                double *out) {
-    return run(self, INFL_WORK_ROW_PRODUCTS, rows, n, vectors, k, out, NULL);
+static infl_status row_products(const void *self, void *workspace, const size_t *rows, size_t n, const double *vectors,
+                                size_t k, double *out) {
+    (void)self;
+    return run(workspace, INFL_WORK_ROW_PRODUCTS, rows, n, vectors, k, out, NULL);
 }
 
-static infl_status weighted_gradients(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
-                                      double *out, double *row_losses) {
-    return run(self, INFL_WORK_WEIGHTED_GRADIENTS, rows, n, weights, k, out, row_losses);
+static infl_status weighted_gradients(const void *self, void *workspace, const size_t *rows, size_t n,
+                                      const double *weights, size_t k, double *out, double *row_losses) {
+    (void)self;
+    return run(workspace, INFL_WORK_WEIGHTED_GRADIENTS, rows, n, weights, k, out, row_losses);
 }
 
 static infl_chunk_work work_of(infl_curvature_kind kind) {
@@ -163,29 +196,31 @@ static infl_chunk_work work_of(infl_curvature_kind kind) {
                                        : INFL_WORK_FISHER;
 }
 
-static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
-                            size_t k, double *out) {
-    return run(self, work_of(kind), rows, n, vectors, k, out, NULL);
+static infl_status products(const void *self, void *workspace, infl_curvature_kind kind, const size_t *rows, size_t n,
+                            const double *vectors, size_t k, double *out) {
+    (void)self;
+    return run(workspace, work_of(kind), rows, n, vectors, k, out, NULL);
 }
 
-static infl_status dense(void *self, const infl_dense_call *call) {
-    network_source *source = self;
+static infl_status dense(const void *self, void *memory, const infl_dense_call *call) {
+    const network_source *source = self;
+    network_workspace *workspace = memory;
     infl_dense_job job = {.model = source->model,
                           .dataset = source->dataset,
-                          .loss = source->chunks.loss,
+                          .loss = source->loss,
                           .kind = call->kind,
                           .rows = call->rows,
                           .n = call->n,
                           .parameters = call->parameters,
                           .q = call->q,
-                          .threads = source->chunks.threads,
-                          .budget = source->chunks.budget,
+                          .threads = source->threads,
+                          .budget = source->budget,
                           .matrix = call->matrix,
                           .progress = call->progress,
                           .progress_context = call->progress_context};
-    if (source->chunks.budget > 0) { /* the budget is for one of them at a time */
-        infl_chunks_release(&source->chunks);
-        infl_training_pass_release(&source->training);
+    if (source->budget > 0) { /* the budget is for one of them at a time */
+        infl_chunks_release(&workspace->chunks);
+        infl_training_pass_release(&workspace->training);
     }
     return infl_dense_pass_run(&job);
 }
@@ -195,9 +230,10 @@ static infl_status check_kind(const void *self, infl_curvature_kind kind) {
     return INFL_OK;
 }
 
-static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
+static infl_status memory(const void *self, void *workspace, size_t n, size_t k, size_t *bytes) {
+    (void)self;
     infl_chunk_job job = {.work = INFL_WORK_HESSIAN, .n = n, .k = k};
-    return infl_chunks_memory(&((network_source *)self)->chunks, &job, bytes);
+    return infl_chunks_memory(&((network_workspace *)workspace)->chunks, &job, bytes);
 }
 
 static void hash_rows(infl_hash *hash, const infl_dataset *dataset, const size_t *rows, size_t n) {
@@ -219,9 +255,9 @@ static void hash_rows(infl_hash *hash, const infl_dataset *dataset, const size_t
     }
 }
 
-static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
+static infl_status identify(const void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
     const network_source *source = self;
-    const infl_loss *loss = &source->chunks.loss;
+    const infl_loss *loss = &source->loss;
     INFL_TRY(infl_model_hash(source->model, model));
     hash_rows(data, source->dataset, rows, n);
     infl_hash_number(data, (uint64_t)loss->kind);
@@ -232,6 +268,8 @@ static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash 
 
 const infl_source_ops infl_network_source = {
     .destroy = destroy,
+    .workspace_create = workspace_create,
+    .workspace_destroy = workspace_destroy,
     .clone = clone,
     .precision = precision,
     .convert = convert,

@@ -11,7 +11,6 @@ typedef struct restricted_source {
     void *inner; /* owned */
     size_t p, q;
     size_t *parameters; /* q of the inner source's p, ascending */
-    double *whole;      /* p, of one call */
 } restricted_source;
 
 static void destroy(void *self) {
@@ -21,7 +20,6 @@ static void destroy(void *self) {
     if (source->inner != NULL)
         source->ops->destroy(source->inner);
     infl_release(source->parameters);
-    infl_release(source->whole);
     infl_release(source);
 }
 
@@ -32,7 +30,6 @@ infl_status infl_restricted_source_create(void **out, const infl_source_ops *ops
     INFL_ALLOCATE(source, 1);
     *source = (restricted_source){.ops = ops, .p = p, .q = q};
     INFL_ALLOCATE_OR_OUT(source->parameters, q);
-    INFL_ALLOCATE_OR_OUT(source->whole, p);
     memcpy(source->parameters, parameters, q * sizeof *parameters);
     source->inner = inner;
     *out = source;
@@ -48,6 +45,17 @@ const infl_source_ops *infl_innermost_source(const infl_source_ops *ops, const v
 
 const size_t *infl_restricted_parameters(const infl_source_ops *ops, const void *source) {
     return ops == &infl_restricted_source ? ((const restricted_source *)source)->parameters : NULL;
+}
+
+/* All calls allocate what else they need: a workspace is the inner source's. */
+static infl_status workspace_create(const void *self, void **workspace) {
+    const restricted_source *source = self;
+    return source->ops->workspace_create(source->inner, workspace);
+}
+
+static void workspace_destroy(const void *self, void *workspace) {
+    const restricted_source *source = self;
+    source->ops->workspace_destroy(source->inner, workspace);
 }
 
 /* A copy of the inner source becomes one of this; it is destroyed on failure. */
@@ -94,18 +102,32 @@ static void scatter(const restricted_source *source, const double *vectors, size
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
+/* *whole: all of the inner source's θ, to be released also on failure. */
+static infl_status get_whole(const restricted_source *source, double **whole) {
+    INFL_ALLOCATE(*whole, source->p);
+    return source->ops->get_parameters(source->inner, *whole);
+}
+
 static infl_status get_parameters(const void *self, double *theta) {
     const restricted_source *source = self;
-    INFL_TRY(source->ops->get_parameters(source->inner, source->whole));
-    gather(source, source->whole, 1, theta);
-    return INFL_OK;
+    double *whole;
+    infl_status status = get_whole(source, &whole);
+    if (status == INFL_OK)
+        gather(source, whole, 1, theta);
+    infl_release(whole);
+    return status;
 }
 
 static infl_status set_parameters(void *self, const double *theta) {
     restricted_source *source = self;
-    INFL_TRY(source->ops->get_parameters(source->inner, source->whole));
-    scatter(source, theta, 1, source->whole);
-    return source->ops->set_parameters(source->inner, source->whole);
+    double *whole;
+    infl_status status = get_whole(source, &whole);
+    if (status == INFL_OK) {
+        scatter(source, theta, 1, whole);
+        status = source->ops->set_parameters(source->inner, whole);
+    }
+    infl_release(whole);
+    return status;
 }
 
 static size_t others_size(const void *self) {
@@ -115,14 +137,16 @@ static size_t others_size(const void *self) {
 
 static infl_status get_others(const void *self, double *others) {
     const restricted_source *source = self;
-    INFL_TRY(source->ops->get_parameters(source->inner, source->whole));
-    for (size_t i = 0, own = 0; i < source->p; i++) {
+    double *whole;
+    infl_status status = get_whole(source, &whole);
+    for (size_t i = 0, own = 0; status == INFL_OK && i < source->p; i++) {
         if (own < source->q && source->parameters[own] == i)
             own++;
         else
-            *others++ = source->whole[i];
+            *others++ = whole[i];
     }
-    return INFL_OK;
+    infl_release(whole);
+    return status;
 }
 
 static size_t state_size(const void *self) {
@@ -140,20 +164,20 @@ static infl_status set_state(void *self, const double *state) {
     return source->ops->set_state(source->inner, state);
 }
 
-static infl_status losses(void *self, const size_t *rows, size_t n, double *out) {
-    restricted_source *source = self;
-    return source->ops->losses(source->inner, rows, n, out);
+static infl_status losses(const void *self, void *workspace, const size_t *rows, size_t n, double *out) {
+    const restricted_source *source = self;
+    return source->ops->losses(source->inner, workspace, rows, n, out);
 }
 
-static infl_status row_gradients(void *self, const size_t *rows, size_t n, double *gradients) {
-    restricted_source *source = self;
+static infl_status row_gradients(const void *self, void *workspace, const size_t *rows, size_t n, double *gradients) {
+    const restricted_source *source = self;
     size_t block = infl_vectors_at_once(source->p, n);
     double *whole;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX(whole, block, source->p);
     for (size_t at = 0; at < n && status == INFL_OK; at += block) {
         size_t now = least(n - at, block);
-        status = source->ops->row_gradients(source->inner, rows + at, now, whole);
+        status = source->ops->row_gradients(source->inner, workspace, rows + at, now, whole);
         if (status == INFL_OK)
             gather(source, whole, now, gradients + at * source->q);
     }
@@ -161,15 +185,15 @@ static infl_status row_gradients(void *self, const size_t *rows, size_t n, doubl
     return status;
 }
 
-static infl_status row_squares(void *self, const size_t *rows, size_t n, double *squares) {
-    restricted_source *source = self;
+static infl_status row_squares(const void *self, void *workspace, const size_t *rows, size_t n, double *squares) {
+    const restricted_source *source = self;
     size_t q = source->q, block = infl_vectors_at_once(source->p, n);
     double *gradients;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX(gradients, block, q);
     for (size_t at = 0; at < n && status == INFL_OK; at += block) {
         size_t now = least(n - at, block);
-        status = row_gradients(self, rows + at, now, gradients);
+        status = row_gradients(self, workspace, rows + at, now, gradients);
         for (size_t i = 0; i < now && status == INFL_OK; i++)
             squares[at + i] = infl_dot(gradients + i * q, gradients + i * q, q);
     }
@@ -177,9 +201,9 @@ static infl_status row_squares(void *self, const size_t *rows, size_t n, double 
     return status;
 }
 
-static infl_status row_products(void *self, const size_t *rows, size_t n, const double *vectors, size_t k,
-                                double *out) {
-    restricted_source *source = self;
+static infl_status row_products(const void *self, void *workspace, const size_t *rows, size_t n, const double *vectors,
+                                size_t k, double *out) {
+    const restricted_source *source = self;
     size_t block = infl_vectors_at_once(source->p, k);
     double *whole = NULL, *products = NULL;
     infl_status status = INFL_OK;
@@ -188,7 +212,8 @@ static infl_status row_products(void *self, const size_t *rows, size_t n, const 
     for (size_t at = 0; at < k; at += block) {
         size_t now = least(k - at, block);
         scatter(source, vectors + at * source->q, now, whole);
-        if ((status = source->ops->row_products(source->inner, rows, n, whole, now, products)) != INFL_OK)
+        status = source->ops->row_products(source->inner, workspace, rows, n, whole, now, products);
+        if (status != INFL_OK)
             goto out;
         for (size_t i = 0; i < n; i++)
             memcpy(out + i * k + at, products + i * now, now * sizeof *out);
@@ -199,23 +224,22 @@ out:
     return status;
 }
 
-static infl_status weighted_gradients(void *self, const size_t *rows, size_t n, const double *weights, size_t k,
-                                      double *out, double *row_losses) {
-    restricted_source *source = self;
+static infl_status weighted_gradients(const void *self, void *workspace, const size_t *rows, size_t n,
+                                      const double *weights, size_t k, double *out, double *row_losses) {
+    const restricted_source *source = self;
     size_t block = infl_vectors_at_once(source->p, k);
-    double *whole = source->whole;
+    double *whole;
     infl_status status = INFL_OK;
-    if (block > 1)
-        INFL_ALLOCATE_MATRIX(whole, block, source->p);
+    INFL_ALLOCATE_MATRIX(whole, block, source->p);
     for (size_t at = 0; at < k && status == INFL_OK; at += block) {
         size_t now = least(k - at, block);
-        status = source->ops->weighted_gradients(source->inner, rows, n, weights == NULL ? NULL : weights + at * n, now,
-                                                 whole, at == 0 ? row_losses : NULL);
+        status = source->ops->weighted_gradients(source->inner, workspace, rows, n,
+                                                 weights == NULL ? NULL : weights + at * n, now, whole,
+                                                 at == 0 ? row_losses : NULL);
         if (status == INFL_OK)
             gather(source, whole, now, out + at * source->q);
     }
-    if (whole != source->whole)
-        infl_release(whole);
+    infl_release(whole);
     return status;
 }
 
@@ -224,12 +248,16 @@ static size_t training_rows(const void *self) {
     return source->ops->training_rows == NULL ? 0 : source->ops->training_rows(source->inner);
 }
 
-static infl_status training_gradient(void *self, const size_t *rows, size_t n, const struct infl_training_step *step,
-                                     double *out) {
-    restricted_source *source = self;
-    INFL_TRY(source->ops->training_gradient(source->inner, rows, n, step, source->whole));
-    gather(source, source->whole, 1, out);
-    return INFL_OK;
+static infl_status training_gradient(const void *self, void *workspace, const size_t *rows, size_t n,
+                                     const struct infl_training_step *step, double *out) {
+    const restricted_source *source = self;
+    double *whole;
+    INFL_ALLOCATE(whole, source->p);
+    infl_status status = source->ops->training_gradient(source->inner, workspace, rows, n, step, whole);
+    if (status == INFL_OK)
+        gather(source, whole, 1, out);
+    infl_release(whole);
+    return status;
 }
 
 static infl_status check_images(const void *self, size_t crop) {
@@ -237,9 +265,9 @@ static infl_status check_images(const void *self, size_t crop) {
     return source->ops->check_images(source->inner, crop);
 }
 
-static infl_status products(void *self, infl_curvature_kind kind, const size_t *rows, size_t n, const double *vectors,
-                            size_t k, double *out) {
-    restricted_source *source = self;
+static infl_status products(const void *self, void *workspace, infl_curvature_kind kind, const size_t *rows, size_t n,
+                            const double *vectors, size_t k, double *out) {
+    const restricted_source *source = self;
     size_t block = infl_vectors_at_once(source->p, k);
     double *whole = NULL, *images = NULL;
     infl_status status = INFL_OK;
@@ -248,7 +276,8 @@ static infl_status products(void *self, infl_curvature_kind kind, const size_t *
     for (size_t at = 0; at < k; at += block) {
         size_t now = least(k - at, block);
         scatter(source, vectors + at * source->q, now, whole);
-        if ((status = source->ops->products(source->inner, kind, rows, n, whole, now, images)) != INFL_OK)
+        status = source->ops->products(source->inner, workspace, kind, rows, n, whole, now, images);
+        if (status != INFL_OK)
             goto out;
         gather(source, images, now, out + at * source->q);
     }
@@ -258,15 +287,15 @@ out:
     return status;
 }
 
-static infl_status dense(void *self, const infl_dense_call *call) {
-    restricted_source *source = self;
+static infl_status dense(const void *self, void *workspace, const infl_dense_call *call) {
+    const restricted_source *source = self;
     infl_dense_call inner = *call;
     size_t *parameters;
     INFL_ALLOCATE(parameters, call->q);
     for (size_t i = 0; i < call->q; i++)
         parameters[i] = source->parameters[call->parameters[i]];
     inner.parameters = parameters;
-    infl_status status = infl_source_dense(source->ops, source->inner, source->p, &inner);
+    infl_status status = infl_source_dense(source->ops, source->inner, workspace, source->p, &inner);
     infl_release(parameters);
     return status;
 }
@@ -276,16 +305,16 @@ static infl_status check_kind(const void *self, infl_curvature_kind kind) {
     return source->ops->check_kind(source->inner, kind);
 }
 
-static infl_status memory(void *self, size_t n, size_t k, size_t *bytes) {
-    restricted_source *source = self;
+static infl_status memory(const void *self, void *workspace, size_t n, size_t k, size_t *bytes) {
+    const restricted_source *source = self;
     size_t block = infl_vectors_at_once(source->p, k), inner = 0;
-    INFL_TRY(source->ops->memory(source->inner, n, block, &inner));
+    INFL_TRY(source->ops->memory(source->inner, workspace, n, block, &inner));
     *bytes = inner + 2 * block * source->p * sizeof(double);
     return INFL_OK;
 }
 
-static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
-    restricted_source *source = self;
+static infl_status identify(const void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
+    const restricted_source *source = self;
     infl_hash_string(model, "restricted");
     infl_hash_number(model, source->q);
     for (size_t i = 0; i < source->q; i++)
@@ -295,6 +324,8 @@ static infl_status identify(void *self, const size_t *rows, size_t n, infl_hash 
 
 const infl_source_ops infl_restricted_source = {
     .destroy = destroy,
+    .workspace_create = workspace_create,
+    .workspace_destroy = workspace_destroy,
     .clone = clone,
     .precision = precision,
     .convert = convert,

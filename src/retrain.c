@@ -1,6 +1,5 @@
 /* Leave-one-out ground truth: removes a row, retrains, compares; rows in parallel, each on one thread. */
 #include <math.h>
-#include <omp.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "memory.h"
 #include "objective.h"
 #include "objective_sources.h"
+#include "parallel.h"
 #include "train.h"
 
 typedef struct retraining {

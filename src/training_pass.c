@@ -1,9 +1,9 @@
 #include "training_pass.h"
 
-#include <omp.h>
 #include <string.h>
 
 #include "memory.h"
+#include "parallel.h"
 
 /*
  * A function of the network and the batch alone: few enough rows that the largest array stays near the second-level

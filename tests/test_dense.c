@@ -2,9 +2,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include <omp.h>
-
 #include "dense.h"
+#include "parallel.h"
 #include "reference.h"
 #include "suites.h"
 
