@@ -191,6 +191,8 @@ bench-solvers: $(BENCH_PROGRAMS) ## every inverse against the exact one, on MNIS
 
 # ---- tests
 
+TSAN_TEST = $(if $(filter undefined,$(origin TEST)),threads,$(TEST))
+
 # The names of the files are the list of suites: a new tests/test_<module>.c needs no other change.
 $(OBJ)/tests/suites.inc: FORCE
 	@mkdir -p $(@D)
@@ -228,7 +230,7 @@ $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	$(Q)$(LINK) -pthread -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
 .PHONY: check run-tests oracle real-data headercheck docscheck symbolcheck format formatcheck check-sanitize \
-        check-threads check-valgrind check-interrupt check-unwritable
+        check-serial check-threads check-valgrind check-interrupt check-unwritable
 check: all headercheck symbolcheck docscheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 	$(TEST_PROGRAM) $(TEST)
 
@@ -313,11 +315,16 @@ check-sanitize: ## the tests under the address and undefined behaviour sanitizer
 	    BUILD=$(BUILD)/sanitize LIB=$(BUILD)/sanitize/lib ISAS=base REAL_CFLAGS='-fno-math-errno -ffp-contract=fast' \
 	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
 
-# The thread sanitizer does not see OpenMP's own synchronisation, so the caller's threads are the only ones here.
-check-threads: ## the tests under the thread sanitizer, in a build without OpenMP
-	@TSAN_OPTIONS=halt_on_error=1 CK_FORK=no $(MAKE) --no-print-directory run-tests OPENMP= \
+# The thread sanitizer does not see OpenMP's own synchronisation. Without OpenMP the caller's threads are all there are, and
+# they are in one suite; TEST= asks for all.
+check-threads: ## the tests with several threads of the caller's, under the thread sanitizer
+	@TSAN_OPTIONS=halt_on_error=1 CK_FORK=no $(MAKE) --no-print-directory run-tests OPENMP= TEST='$(TSAN_TEST)' \
 	    BUILD=$(BUILD)/threads LIB=$(BUILD)/threads/lib ISAS=base REAL_CFLAGS='-O2 -fno-math-errno -ffp-contract=fast' \
 	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread'
+
+check-serial: examples ## a build without OpenMP: all tests, and the bits that the other gives on Iris
+	@$(MAKE) --no-print-directory examples run-tests OPENMP= BUILD=$(BUILD)/serial LIB=$(BUILD)/serial/lib
+	scripts/check-bits $(BUILD)/serial/iris $(BUILD)/examples/iris $(BUILD)/serial/examples/iris
 
 check-valgrind: $(TEST_PROGRAM) ## the tests under valgrind, with a check for leaks
 	CK_FORK=no OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive valgrind --quiet --error-exitcode=99 --leak-check=full \

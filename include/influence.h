@@ -23,9 +23,16 @@
  *             appended, and results have room for more, reserved and 0 (docs/abi.md).
  * Rows        "rows, n_rows" names rows by index; rows == NULL means all rows in order, and n_rows is then ignored.
  *             Where the result has one entry a row, all rows means as many as the objective has.
- * Threads     a handle is used by one thread at a time; different handles by any number, also where they share a
- *             dataset. Results have the same bits for any number of threads. Where other programs keep the processors
- *             busy, OMP_WAIT_POLICY=passive in the environment keeps waiting threads from spinning.
+ * Threads     Any number of the caller's threads may use the same handles at once, as long as none changes them. What
+ *             changes a handle: infl_x_destroy; infl_builder_* other than infl_builder_shape; infl_model_initialise,
+ *             _set_parameters, _set_state and _read_weights; infl_objective_set_parameters, infl_train and infl_polish
+ *             (the objective and its model); infl_curvature_form and _set_damping. Meanwhile no other thread may use that handle, what
+ *             is built on it, or another objective on that model; views of a dataset are handles of their own. All
+ *             other functions only read, infl_retrain_without among them: several threads may solve with one inverse,
+ *             ask one objective, predict with one model. A callback may use what another thread might at that moment.
+ *             Results have the same bits on any number of threads, the caller's or OpenMP's, of which each call has its
+ *             own: many callers at once are served best by objectives with threads = 1. Where other programs keep the
+ *             processors busy, OMP_WAIT_POLICY=passive in the environment keeps waiting threads from spinning.
  * Formulas    docs/math.md writes every sign and scale down; [KL17] is Koh & Liang, ICML 2017 (arXiv:1703.04730),
  *             [P94] Pearlmutter, Neural Computation 6(1) 1994, [ABH17] Agarwal, Bullins & Hazan, JMLR 18 2017.
  */
@@ -95,8 +102,9 @@ typedef enum infl_precision {
 
 /*
  * Progress of long work: done of total units of a stage ("train", "polish", "retrain", "dense", "prepare" or "solve").
- * Calls never overlap, but may come from any thread. A non-zero return cancels: the work ends with INFL_E_CANCELLED
- * and no output changed. context is the progress_context beside the callback in the options.
+ * Calls of one piece of work never overlap, but may come from any thread; those of work on several of the caller's
+ * threads, such as solves with one inverse, do. A non-zero return cancels: the work ends with INFL_E_CANCELLED and no
+ * output changed. context is the progress_context beside the callback in the options.
  */
 typedef int (*infl_progress_fn)(void *context, const char *stage, size_t done, size_t total);
 
@@ -629,7 +637,8 @@ typedef struct infl_objective_options {
     infl_decay_scope decay_scope; /* D: all parameters, or weights only (tensors with is_weight)                   */
     int threads;                  /* 0: as many as OpenMP offers                                                   */
     size_t memory_budget;         /* bytes of workspace; 0: no limit. Smaller means fewer tangents at once and
-                                     slower; never other bits for the same problem                                  */
+                                     slower; never other bits for the same problem. Calls on several of the caller's
+                                     threads at once have a workspace each, and up to 16 are kept for later calls   */
     size_t keep_budget;           /* bytes of it that may hold the value pass of curvature products, from the second
                                      over all rows at the same θ on (conjugate gradients): the next ones then cost 2
                                      gradients instead of 8/3. Used where all rows fit in; 0: never                  */
@@ -662,8 +671,9 @@ INFL_API infl_status infl_objective_create(infl_objective **out, infl_model *mod
  * and return 0, or a code that ends the call with INFL_E_CALLBACK. What they give is of ℓ_i alone, of single rows or
  * summed over the given ones: the mean over rows, weight decay and damping are the library's.
  *
- * The calling thread calls them, but infl_retrain_without several threads at the same time, each with its own θ and all
- * with one context; the objective's threads = 1 keeps that to one as well.
+ * The calling thread calls them, so that several do at the same time where they use the objective, or copies of it, at
+ * the same time; and infl_retrain_without on several threads, each with its own θ and all with one context: the
+ * objective's threads = 1 keeps that to one.
  *
  * losses and row_gradients are required, and do for infl_train and INFL_FISHER. hessian_products NULL: INFL_HESSIAN,
  * infl_polish and polished retraining are INFL_E_UNSUPPORTED; gauss_newton_products NULL: INFL_GAUSS_NEWTON is. (Where
@@ -853,7 +863,10 @@ INFL_API infl_status infl_curvature_create(infl_curvature **out, infl_objective 
 /* Of a symmetric p×p matrix (copied; INFL_E_ARGUMENT where |a_ij − a_ji| > 1e-10·max|a|). */
 INFL_API infl_status infl_curvature_from_matrix(infl_curvature **out, const double *matrix, size_t p, double damping);
 
-/* Of the caller's own product: products (k×p) from vectors (k×p), without damping; 0 or a code (INFL_E_CALLBACK). */
+/*
+ * Of the caller's own product: products (k×p) from vectors (k×p), without damping; 0 or a code (INFL_E_CALLBACK). It is
+ * called on the threads that use the curvature.
+ */
 typedef int (*infl_product_fn)(void *context, const double *vectors, size_t k, double *products);
 INFL_API infl_status infl_curvature_from_product(infl_curvature **out, infl_product_fn product, void *context, size_t p,
                                                  double damping);

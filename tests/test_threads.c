@@ -71,7 +71,8 @@ static infl_status ask_dataset(shared *s, unsigned thread, double *out, size_t *
         return INFL_OK;
     const size_t rows[] = {5, 2, 2, 9};
     size_t d = infl_dataset_features(s->data);
-    infl_dataset *views[5] = {NULL};
+    const int32_t labels[] = {0, 1};
+    infl_dataset *views[6] = {NULL};
     infl_status status = infl_dataset_subset(&views[0], s->data, rows, 4);
     if (status == INFL_OK)
         status = infl_dataset_without(&views[1], s->data, rows, 4);
@@ -79,11 +80,12 @@ static infl_status ask_dataset(shared *s, unsigned thread, double *out, size_t *
         status = infl_dataset_split(&views[2], &views[3], s->data, 0.3, 1, 7);
     if (status == INFL_OK)
         status = infl_dataset_standardise(&views[4], s->data, views[1]);
-    for (int i = 0; i < 5 && status == INFL_OK; i++) {
+    if (status == INFL_OK)
+        status = infl_dataset_relabel(&views[5], s->data, (const size_t[]){3, 8}, 2, labels);
+    for (int i = 0; i < 6 && status == INFL_OK; i++)
         status = infl_dataset_get(views[i], 3, out + (size_t)i * (d + 1), out + (size_t)i * (d + 1) + d);
-        *length = 5 * (d + 1);
-    }
-    for (int i = 0; i < 5; i++)
+    *length = 6 * (d + 1);
+    for (int i = 0; i < 6; i++)
         infl_dataset_destroy(views[i]);
     return status;
 }
@@ -168,6 +170,17 @@ static infl_status ask_stream(shared *s, unsigned thread, double *out, size_t *l
     stream to = {s, out};
     TRY(infl_objective_stream_row_gradients(s->train, NULL, 0, 64, take, &to));
     *length = (size_t)(to.at - out);
+    return INFL_OK;
+}
+
+static infl_status ask_derivatives(shared *s, unsigned thread, double *out, size_t *length) {
+    (void)thread;
+    const size_t rows[] = {7, 2, 9, 4};
+    infl_derivatives_report report;
+    TRY(infl_objective_check_derivatives(s->train, rows, 4, NULL, &report));
+    const double numbers[] = {report.gradients, (double)report.row, report.hessian, report.symmetry, report.parts};
+    memcpy(out, numbers, sizeof numbers);
+    *length = sizeof numbers / sizeof numbers[0];
     return INFL_OK;
 }
 
@@ -264,6 +277,31 @@ static void name_file(char path[512], const char *what, unsigned thread) {
              (long)getpid(), what, thread);
 }
 
+static infl_status ask_model_files(shared *s, unsigned thread, double *out, size_t *length) {
+    if (s->model == NULL)
+        return INFL_OK;
+    char path[512], weights[512];
+    infl_model *loaded = NULL;
+    name_file(path, "model", thread);
+    name_file(weights, "weights", thread);
+    infl_status status = infl_model_save(s->model, path);
+    if (status == INFL_OK)
+        status = infl_model_write_weights(s->model, weights, NULL);
+    if (status == INFL_OK)
+        status = infl_model_load(&loaded, path);
+    if (status == INFL_OK)
+        status = infl_model_initialise(loaded, 9);
+    if (status == INFL_OK)
+        status = infl_model_read_weights(loaded, weights, NULL);
+    if (status == INFL_OK)
+        status = infl_model_predict(loaded, s->data, out);
+    *length = s->n * infl_model_outputs(s->model);
+    infl_model_destroy(loaded);
+    unlink(path);
+    unlink(weights);
+    return status;
+}
+
 /* All threads write the same file as well, which is whole at any time. */
 static infl_status ask_files(shared *s, unsigned thread, double *out, size_t *length) {
     char own[512], common[512], curvature_path[512];
@@ -349,13 +387,22 @@ static const struct {
     const char *name;
     question ask;
 } questions[] = {
-    {"model", ask_model},           {"dataset", ask_dataset},
-    {"objective", ask_objective},   {"products", ask_products},
-    {"dense", ask_dense},           {"stream", ask_stream},
-    {"copies", ask_copies},         {"operator", ask_operator},
-    {"formed", ask_formed},         {"inverses", ask_inverses},
-    {"influence", ask_influence},   {"files", ask_files},
-    {"retraining", ask_retraining}, {"progress", ask_with_progress},
+    {"model", ask_model},
+    {"dataset", ask_dataset},
+    {"objective", ask_objective},
+    {"products", ask_products},
+    {"dense", ask_dense},
+    {"stream", ask_stream},
+    {"derivatives", ask_derivatives},
+    {"copies", ask_copies},
+    {"operator", ask_operator},
+    {"formed", ask_formed},
+    {"inverses", ask_inverses},
+    {"influence", ask_influence},
+    {"model files", ask_model_files},
+    {"files", ask_files},
+    {"retraining", ask_retraining},
+    {"progress", ask_with_progress},
 };
 enum { N_QUESTIONS = sizeof questions / sizeof questions[0] };
 
