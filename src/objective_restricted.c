@@ -11,6 +11,7 @@ typedef struct restricted_source {
     void *inner; /* owned */
     size_t p, q;
     size_t *parameters; /* q of the inner source's p, ascending */
+    double *whole; /* p, of set_parameters: nothing runs beside it, and what restores θ after a failure may not fail */
 } restricted_source;
 
 static void destroy(void *self) {
@@ -20,6 +21,7 @@ static void destroy(void *self) {
     if (source->inner != NULL)
         source->ops->destroy(source->inner);
     infl_release(source->parameters);
+    infl_release(source->whole);
     infl_release(source);
 }
 
@@ -30,6 +32,7 @@ infl_status infl_restricted_source_create(void **out, const infl_source_ops *ops
     INFL_ALLOCATE(source, 1);
     *source = (restricted_source){.ops = ops, .p = p, .q = q};
     INFL_ALLOCATE_OR_OUT(source->parameters, q);
+    INFL_ALLOCATE_OR_OUT(source->whole, p);
     memcpy(source->parameters, parameters, q * sizeof *parameters);
     source->inner = inner;
     *out = source;
@@ -120,14 +123,9 @@ static infl_status get_parameters(const void *self, double *theta) {
 
 static infl_status set_parameters(void *self, const double *theta) {
     restricted_source *source = self;
-    double *whole;
-    infl_status status = get_whole(source, &whole);
-    if (status == INFL_OK) {
-        scatter(source, theta, 1, whole);
-        status = source->ops->set_parameters(source->inner, whole);
-    }
-    infl_release(whole);
-    return status;
+    INFL_TRY(source->ops->get_parameters(source->inner, source->whole));
+    scatter(source, theta, 1, source->whole);
+    return source->ops->set_parameters(source->inner, source->whole);
 }
 
 static size_t others_size(const void *self) {
