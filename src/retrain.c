@@ -383,6 +383,19 @@ static void index_units(const retraining *r, unit_index *units) {
     }
 }
 
+/* Whether it has a reason that there is, and numbers that are finite, as whatever a retraining ends with has. */
+static int is_result(const unsigned char *record, size_t length) {
+    if (infl_get_number(record + 16, 8) > INFL_STOP_STALLED)
+        return 0;
+    for (size_t at = 32; at < length; at += 8) {
+        double number;
+        get_doubles(&number, record + at, 1);
+        if (!isfinite(number))
+            return 0;
+    }
+    return 1;
+}
+
 static void take_record(retraining *r, const unsigned char *record, size_t unit) {
     unit_results to = results_of(r, unit);
     if (r->finished[unit])
@@ -408,6 +421,9 @@ static infl_status read_records(retraining *r, const unit_index *units) {
         if (length != 8 * record_numbers(r, &any))
             return infl_journal_refuse(r->journal, "a record of %zu bytes; %zu are expected", length,
                                        8 * record_numbers(r, &any));
+        if (!is_result(record, length))
+            return infl_journal_refuse(r->journal, "a record that is not of how a retraining ended: its reason is "
+                                                   "unknown, or a number is not finite");
         if (name == CONTROL)
             take_record(r, record, 0);
         else

@@ -12,6 +12,7 @@
 #include "files.h"
 #include "journal.h"
 #include "linear.h"
+#include "little_endian.h"
 #include "suites.h"
 
 extern char **environ;
@@ -296,6 +297,42 @@ START_TEST(other_files_are_refused) {
         assert_says(file.path);
         assert_content(&file, others[i], lengths[i]);
     }
+    small_destroy(kept);
+    remove(file.path);
+}
+END_TEST
+
+/* A record with the right checksums of what no retraining ends with: a reason that is none, numbers that are none. */
+START_TEST(impossible_results_are_refused) {
+    enum { NUMBERS = (SMALL_RECORD - RECORD_HEAD) / 8 };
+    static const struct {
+        int number;
+        uint64_t bits;
+    } impossible[] = {{2, 3}, {4, UINT64_C(0x7ff0000000000000)}, {NUMBERS - 1, UINT64_C(0x7ff8000000000000)}};
+    temporary_file file = scratch();
+    small *kept = small_create(file.path);
+    assert_ok(small_run(kept));
+    content *whole = content_of(&file);
+    for (size_t i = 0; i < sizeof impossible / sizeof impossible[0]; i++) {
+        unsigned char record[8 * NUMBERS];
+        const unsigned char *payload;
+        infl_journal *journal;
+        size_t length;
+        uint64_t configuration[2] = {infl_get_number(whole->bytes + 16, 8), infl_get_number(whole->bytes + 24, 8)};
+        memcpy(record, whole->bytes + whole->n - sizeof record, sizeof record);
+        infl_put_number(record + 8 * impossible[i].number, impossible[i].bits, 8);
+        put_content(&file, whole->bytes, whole->n - SMALL_RECORD);
+        assert_ok(infl_journal_open(&journal, "test", file.path, configuration));
+        do
+            assert_ok(infl_journal_read(journal, &payload, &length));
+        while (payload != NULL);
+        assert_ok(infl_journal_append(journal, record, sizeof record));
+        infl_journal_close(journal);
+        assert_small_fails(INFL_E_FORMAT, kept);
+        assert_says("not of how a retraining ended");
+        ck_assert_uint_eq(size_of(file.path), whole->n);
+    }
+    free(whole);
     small_destroy(kept);
     remove(file.path);
 }
@@ -1091,6 +1128,7 @@ Suite *journal_suite(void) {
     add_case(suite, "journal/beginnings", every_beginning_is_resumed, 1);
     add_case(suite, "journal/flipped", a_flipped_bit_is_found, 1);
     add_case(suite, "journal/others", other_files_are_refused, 1);
+    add_case(suite, "journal/impossible", impossible_results_are_refused, 1);
     add_case(suite, "journal/rows", rows_are_added_later, 1);
     add_case(suite, "journal/progress", progress_begins_with_what_is_there, 1);
     add_case(suite, "journal/lock", one_call_at_a_time, 1);
