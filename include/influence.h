@@ -85,7 +85,10 @@ typedef enum infl_status {
 /* The name of a status, "INFL_E_ARGUMENT" and so on; never NULL. */
 INFL_API const char *infl_status_name(infl_status status);
 
-/* The sentence that the last failing call of this thread left; "" when none has failed. Valid until the next call. */
+/*
+ * The sentence that the last failing call of this thread left; "" when none has failed. Valid until the next call. It is
+ * a line of UTF-8: where it quotes a file or a path, "?" stands for control characters and for what is no text.
+ */
 INFL_API const char *infl_last_error(void);
 
 /* The version of the library at run time, INFL_VERSION_STRING at its compilation. */

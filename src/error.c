@@ -25,6 +25,22 @@ const char *infl_status_name(infl_status status) {
     return index < sizeof names / sizeof names[0] ? names[index] : "an unknown status";
 }
 
+/* Bytes of the letter in UTF-8 that begins here; 0: of none, or of a control character. */
+static size_t letter_bytes(const char *text) {
+    static const uint32_t mark[] = {0, 0, 0xc0, 0xe0, 0xf0};        /* of a first byte, of 1 to 4 */
+    static const uint32_t least[] = {0, ' ', 0xa0, 0x800, 0x10000}; /* 0x80 to 0x9f are control characters too */
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t n = bytes[0] < 0x80 ? 1 : bytes[0] < 0xe0 ? 2 : bytes[0] < 0xf0 ? 3 : 4;
+    uint32_t letter = bytes[0] - mark[n];
+    for (size_t i = 1; i < n; i++) {
+        if ((bytes[i] & 0xc0) != 0x80)
+            return 0;
+        letter = letter << 6 | (bytes[i] & 0x3f);
+    }
+    int surrogate = letter >= 0xd800 && letter < 0xe000;
+    return letter < least[n] || letter == 127 || surrogate || letter > 0x10ffff ? 0 : n;
+}
+
 infl_status infl_fail(infl_status status, const char *format, ...) {
     /* formatted aside first: an argument may be the last message itself */
     char message[sizeof last_error];
@@ -32,6 +48,10 @@ infl_status infl_fail(infl_status status, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    /* it may quote a file or its name, and may be shown on a terminal */
+    for (size_t i = 0, n; message[i] != '\0'; i += n > 0 ? n : 1)
+        if ((n = letter_bytes(message + i)) == 0)
+            message[i] = '?';
     memcpy(last_error, message, sizeof message);
     return status;
 }

@@ -109,6 +109,37 @@ START_TEST(message) {
 }
 END_TEST
 
+/* What is quoted may be anything: letters of 1 to 4 bytes stay, all else is "?", byte by byte. */
+START_TEST(message_is_text) {
+    static const char *const quoted[][2] = {
+        {"\xC3\xA9 \xE2\x88\x87\xF0\x9D\x95\xAA~\xC2\xA0\xEF\xBF\xBD\xF4\x8F\xBF\xBF", NULL},
+        {"\x1B[2J\a\n\t\x7F", "?[2J????"},
+        {"\xC2\x9B[m", "??[m"},       /* a control character of 2 bytes */
+        {"\xC3(\xA9", "?(?"},         /* one that ends early, one that only goes on */
+        {"\xC0\xAF\xC1\xBF", "????"}, /* longer than they need be */
+        {"\xE0\x9F\xBF\xF0\x8F\xBF\xBF", "???????"},
+        {"\xED\xA0\x80\xED\xBF\xBF", "??????"},                     /* halves of pairs */
+        {"\xF4\x90\x80\x80\xF8\x88\x80\x80\x80\xFF", "??????????"}, /* beyond the last */
+        {"\xE2\x88", "??"},
+    };
+    for (size_t i = 0; i < sizeof quoted / sizeof quoted[0]; i++) {
+        infl_fail(INFL_E_IO, "%s", quoted[i][0]);
+        ck_assert_str_eq(infl_last_error(), quoted[i][quoted[i][1] != NULL]);
+    }
+    for (size_t length = 0; length < 4; length++) { /* cut within a letter */
+        char lengthy[2000];
+        for (size_t i = 0; i + 3 < sizeof lengthy; i += 3)
+            memcpy(lengthy + i, "\xE2\x88\x87", 4);
+        infl_fail(INFL_E_IO, "%s%s", &"xxx"[3 - length % 4], lengthy);
+        size_t last = strlen(infl_last_error()) - 1;
+        while (last > 0 && infl_last_error()[last] == '?')
+            last--;
+        ck_assert_uint_lt(strlen(infl_last_error()) - 1 - last, 3);
+        ck_assert_int_eq((unsigned char)infl_last_error()[last], 0x87);
+    }
+}
+END_TEST
+
 typedef struct worker {
     int number;
     int begins_empty, keeps_its_own;
@@ -213,6 +244,7 @@ END_TEST
 Suite *error_suite(void) {
     Suite *suite = suite_create("error");
     add_case(suite, "error/message", message, 1);
+    add_case(suite, "error/message/text", message_is_text, 1);
     add_case(suite, "error/options/any-age", options_of_any_age, 1);
     add_case(suite, "error/options/refused", options_refused, 1);
     add_case(suite, "error/status-names", status_names, 1);
