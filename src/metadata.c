@@ -59,13 +59,26 @@ static const char *text_of(const infl_safetensors *file, const char *key) {
     return found == NULL ? "" : found;
 }
 
-infl_status infl_metadata_check(const infl_safetensors *file) {
+static infl_status check_format(const infl_safetensors *file) {
     if (strcmp(text_of(file, "format"), FORMAT) != 0)
         return infl_metadata_wrong(file, "format", "\"" FORMAT "\"");
     if (strcmp(text_of(file, "format_version"), FORMAT_VERSION) != 0)
         return infl_metadata_wrong(file, "format_version",
                                    "\"" FORMAT_VERSION "\", which this version of the library reads");
     return INFL_OK;
+}
+
+infl_status infl_metadata_open(infl_safetensors **out, const char *path) {
+    infl_safetensors *file;
+    infl_status status = infl_safetensors_open(&file, path);
+    if (status == INFL_E_UNSUPPORTED) /* which nothing that was written here is */
+        return infl_fail(INFL_E_FORMAT, "%s", infl_last_error());
+    INFL_TRY(status);
+    if ((status = check_format(file)) != INFL_OK)
+        infl_safetensors_close(file);
+    else
+        *out = file;
+    return status;
 }
 
 infl_status infl_metadata_word(const infl_safetensors *file, const char *key, const char *const *words, size_t n,

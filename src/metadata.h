@@ -20,8 +20,9 @@ void infl_metadata_add_size(infl_metadata *metadata, const char *key, size_t val
 void infl_metadata_add_double(infl_metadata *metadata, const char *key, double value); /* value ≥ 0, exactly */
 void infl_metadata_add_hash(infl_metadata *metadata, const char *key, const uint64_t hash[2]);
 
-/* Of an open file. INFL_E_FORMAT: it is not of this format and version; a value is missing or no such thing. */
-infl_status infl_metadata_check(const infl_safetensors *file);
+/* Opens a file. INFL_E_IO; INFL_E_FORMAT: it is malformed, or not of this format and version. */
+infl_status infl_metadata_open(infl_safetensors **out, const char *path);
+/* Of an open file. INFL_E_FORMAT: a value is missing or no such thing. */
 infl_status infl_metadata_word(const infl_safetensors *file, const char *key, const char *const *words, size_t n,
                                int *index);
 infl_status infl_metadata_size(const infl_safetensors *file, const char *key, size_t *out);

@@ -453,7 +453,6 @@ static infl_status read_strings(const infl_safetensors *file, int *precision, co
     static const char *const content = CONTENT;
     uint64_t stated[2], found[2];
     int index;
-    INFL_TRY(infl_metadata_check(file));
     INFL_TRY(infl_metadata_word(file, "content", &content, 1, &index));
     INFL_TRY(infl_metadata_word(file, "precision", precisions, N_PRECISIONS, precision));
     INFL_TRY(infl_metadata_hash(file, "model", identity));
@@ -499,7 +498,7 @@ infl_status infl_model_load(infl_model **out, const char *path) {
     INFL_REQUIRE(out);
     INFL_REQUIRE(path);
     infl_safetensors *file;
-    INFL_TRY(infl_in_name_of(__func__, infl_safetensors_open(&file, path)));
+    INFL_TRY(infl_in_name_of(__func__, infl_metadata_open(&file, path)));
     infl_status status = load(out, file);
     infl_safetensors_close(file);
     return infl_in_name_of(__func__, status);

@@ -98,7 +98,6 @@ static infl_status read_strings(const infl_safetensors *file, infl_saved *saved)
     uint64_t stated[2], found[2];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         names[i] = contents[i].name;
-    INFL_TRY(infl_metadata_check(file));
     INFL_TRY(infl_metadata_word(file, "content", names, sizeof names / sizeof *names, &index));
     saved->content = (infl_saved_content)index;
     INFL_TRY(infl_metadata_word(file, "kind", kinds, sizeof kinds / sizeof *kinds, &saved->kind));
@@ -124,7 +123,7 @@ static infl_status read_strings(const infl_safetensors *file, infl_saved *saved)
 infl_status infl_saved_open(infl_safetensors **out, infl_saved *saved, const char *path) {
     infl_safetensors *file;
     *saved = (infl_saved){.content = INFL_SAVED_CURVATURE};
-    INFL_TRY(infl_safetensors_open(&file, path));
+    INFL_TRY(infl_metadata_open(&file, path));
     infl_status status = read_strings(file, saved);
     if (status != INFL_OK)
         infl_safetensors_close(file);
