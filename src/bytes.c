@@ -47,6 +47,13 @@ void infl_bytes_close(infl_byte_file *file) {
 static infl_status explain_end(const infl_byte_file *file) {
     int error;
     const char *reason = gzerror(file->stream, &error);
+    if (error == Z_OK) {
+        /* where its buffer was just full, zlib takes a file cut short for a whole one, unless it is asked again */
+        unsigned char byte;
+        gzclearerr(file->stream);
+        (void)gzread(file->stream, &byte, 1);
+        reason = gzerror(file->stream, &error);
+    }
     size_t length = strlen(file->path);
     if (error == Z_OK || error == Z_STREAM_END)
         return INFL_OK;
