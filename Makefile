@@ -82,7 +82,14 @@ EXAMPLE_PROGRAMS := $(EXAMPLES:%.c=$(BUILD)/%)
 CXX_PROGRAMS := $(CXX_EXAMPLES:%.cpp=$(BUILD)/%)
 BENCH_PROGRAMS := $(BENCHES:%.c=$(BUILD)/%)
 
-TEST_SOURCES := $(sort $(wildcard tests/*.c))
+# Of tests/fuzz all but these two are targets, by their names.
+FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/*.c))
+FUZZ_TARGETS := $(filter-out fuzz seeds,$(FUZZ_SOURCES:tests/fuzz/%.c=%))
+FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/%)
+FUZZ_SECONDS ?= 60
+FUZZ ?= $(FUZZ_TARGETS)
+
+TEST_SOURCES := $(sort $(wildcard tests/*.c)) $(filter-out tests/fuzz/seeds.c,$(FUZZ_SOURCES))
 TEST_OBJECTS := $(TEST_SOURCES:%.c=$(OBJ)/%.o)
 TEST_PROGRAM := $(BUILD)/tests/run_tests
 ORACLE_PROGRAM := $(BUILD)/tests/oracle/ours
@@ -212,6 +219,10 @@ $(OBJ)/tests/growth.inc: include/influence.h scripts/declarations
 	            m = split(types[i] within[types[i]], all, " "); \
 	            for (j = 1; j <= m; j++) print "TAKES(" $$2 ", " all[j] ")" } }' $@.declarations >$@
 
+$(OBJ)/tests/fuzz.inc: FORCE
+	@mkdir -p $(@D)
+	@printf 'FUZZ(%s)\n' $(FUZZ_TARGETS) | cmp -s - $@ || printf 'FUZZ(%s)\n' $(FUZZ_TARGETS) >$@
+
 # The public functions that can fail, which the suite of faults has to know.
 $(OBJ)/tests/functions.inc: include/influence.h scripts/declarations
 	@mkdir -p $(@D)
@@ -219,7 +230,8 @@ $(OBJ)/tests/functions.inc: include/influence.h scripts/declarations
 	@awk -F'\t' '$$1 == "function" && $$3 ~ /^infl_(status|node)$$/ { print "FUNCTION(" $$2 ")" }' $@.declarations >$@
 
 $(OBJ)/tests/faults.o: TEST_CFLAGS += -fno-sanitize=all
-$(OBJ)/tests/%.o: tests/%.c | $(OBJ)/tests/suites.inc $(OBJ)/tests/growth.inc $(OBJ)/tests/functions.inc
+TEST_LISTS := $(addprefix $(OBJ)/tests/,suites.inc growth.inc functions.inc fuzz.inc)
+$(OBJ)/tests/%.o: tests/%.c | $(TEST_LISTS)
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(TEST_CFLAGS) $$($(PKG_CONFIG) --cflags check) -I$(OBJ)/tests -MMD -MP -c -o $@ $<
@@ -301,7 +313,8 @@ check-interrupt: examples ## studies that signals end and --resume goes on with:
 
 # The header's tables and the README's listing are laid out by hand.
 FORMATTED := $(filter-out include/influence.h examples/mislabelled.c,\
-               $(wildcard src/*.[ch] src/real/*.[ch] examples/*.[ch] examples/common/*.[ch] examples/cpp/*.[ch]pp tests/*.[ch] tests/oracle/*.[ch] \
+               $(wildcard src/*.[ch] src/real/*.[ch] examples/*.[ch] examples/common/*.[ch] examples/cpp/*.[ch]pp tests/*.[ch] \
+               tests/fuzz/*.[ch] tests/oracle/*.[ch] \
                bench/*.[ch]))
 
 format: ## every source as .clang-format has it
@@ -330,6 +343,39 @@ check-valgrind: $(TEST_PROGRAM) ## the tests under valgrind, with a check for le
 	CK_FORK=no OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive valgrind --quiet --error-exitcode=99 --leak-check=full \
 	    --soname-synonyms=somalloc=nouserintercepts \
 	    --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect $(TEST_PROGRAM) $(TEST)
+
+# ---- fuzzing: `fuzz` builds the targets with libFuzzer, in a folder of its own; the suite `fuzz` runs them without
+
+FUZZ_CC ?= clang
+FUZZ_FLAGS = CC='$(FUZZ_CC)' BUILD=build/fuzz LIB=build/fuzz/lib ISAS=base CPPFLAGS='$(CPPFLAGS) -DFUZZ_LIBFUZZER' \
+             REAL_CFLAGS='-fno-math-errno -ffp-contract=fast' \
+             CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+
+.PHONY: fuzz fuzz-programs fuzz-replay fuzz-seeds
+fuzz: ## the readers with libFuzzer; FUZZ_SECONDS=60 each, FUZZ='csv idx': these alone
+	@mkdir -p build/fuzz
+	@if echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return d == 0 && n > 0; }' | \
+	    $(FUZZ_CC) -fsanitize=fuzzer,address,undefined -x c - -o build/fuzz/probe 2>build/fuzz/probe.log; then \
+	    $(MAKE) --no-print-directory fuzz-programs $(FUZZ_FLAGS) && scripts/fuzz build/fuzz $(FUZZ_SECONDS) $(FUZZ); \
+	else echo 'fuzz: skipped; $(FUZZ_CC) has no libFuzzer here (scripts/setup --ci installs it)'; fi
+
+$(FUZZ_PROGRAMS): $(BUILD)/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/fuzz.o $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+fuzz-replay: ## the inputs that are kept, without a fuzzer; part of check
+	@$(MAKE) --no-print-directory run-tests TEST=fuzz
+
+$(BUILD)/tests/seeds: $(OBJ)/tests/fuzz/seeds.o $(OBJ)/tests/fuzz/fuzz.o $(STATIC)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
+fuzz-seeds: $(BUILD)/tests/seeds ## make those inputs anew that are the library's own files
+	$(BUILD)/tests/seeds tests/fuzz/corpus
 
 # ---- installation
 
@@ -373,5 +419,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 ALL_OBJECTS := $(OBJECTS) $(TEST_OBJECTS) $(EXAMPLES:%.c=$(OBJ)/%.o) $(EXAMPLE_COMMON:%.c=$(OBJ)/%.o) \
-               $(BENCHES:%.c=$(OBJ)/%.o) $(OBJ)/tests/oracle/ours.o
+               $(BENCHES:%.c=$(OBJ)/%.o) $(OBJ)/tests/oracle/ours.o $(OBJ)/tests/fuzz/seeds.o
 -include $(ALL_OBJECTS:.o=.d)
