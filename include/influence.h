@@ -211,6 +211,29 @@ INFL_API infl_status infl_dataset_from_idx(infl_dataset **out, const char *image
 INFL_API infl_status infl_dataset_from_cifar10(infl_dataset **out, const char *const *paths, size_t n_paths,
                                                const infl_image_options *options);
 
+typedef struct infl_npy_options {
+    size_t size;
+    double scale, offset;    /* a feature x becomes scale·x + offset; images of bytes: 1/255 and 0                     */
+    int precision;           /* INFL_F32 or INFL_F64, of the features as stored; -1: f32 where the file's type fits into
+                                it (f4, integers of up to 2 bytes, bool), else f64                                    */
+    infl_target_kind target; /* class indices, or real targets                                                        */
+    size_t n_classes;        /* 0: the largest index + 1, each class having a row                                     */
+} infl_npy_options;
+#define INFL_NPY_OPTIONS_INIT {sizeof(infl_npy_options), 1.0, 0.0, -1, INFL_TARGET_CLASS, 0}
+
+/*
+ * A dataset from two arrays in NumPy's .npy format (numpy.save; versions 1.0 to 3.0, either byte order): features of
+ * shape (n, ...), n rows of the product of the others, rows first or, of two dimensions, in Fortran's order too; and
+ * targets, integers of shape (n,) as class indices, or with INFL_TARGET_REAL any numbers of shape (n,) or (n, t). f4, f8,
+ * i1 to i8, u1 to u8 and bool are read. INFL_E_IO; INFL_E_FORMAT, with the file, what was found and what was expected:
+ * it is no .npy file or damaged, is longer or shorter than its shape says, or has another shape than above; a class
+ * index that is negative or beyond n_classes, a class below the largest that no row has (unless n_classes is given);
+ * INFL_E_UNSUPPORTED: numbers of another type; INFL_E_NONFINITE, with row and column: NaN or an infinity, also of what
+ * scale and offset make of a number; INFL_E_ARGUMENT.
+ */
+INFL_API infl_status infl_dataset_from_npy(infl_dataset **out, const char *features_path, const char *targets_path,
+                                           const infl_npy_options *options);
+
 /* The given rows, in the given order (repeats allowed), without copying the data. n_rows ≥ 1. */
 INFL_API infl_status infl_dataset_subset(infl_dataset **out, const infl_dataset *dataset, const size_t *rows,
                                          size_t n_rows);

@@ -53,6 +53,8 @@ void infl_hash_bytes(infl_hash *hash, const void *bytes, size_t n) {
         XXH3_128bits_update(hash->state, bytes, n);
 }
 
+void infl_hash_raw(infl_hash *hash, const void *bytes, size_t n) { XXH3_128bits_update(hash->state, bytes, n); }
+
 void infl_hash_string(infl_hash *hash, const char *string) { infl_hash_bytes(hash, string, strlen(string)); }
 
 void infl_hash_number(infl_hash *hash, uint64_t number) { begin(hash, 'n', number); }

@@ -1,18 +1,15 @@
 #include "safetensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "file.h"
 #include "little_endian.h"
 #include "memory.h"
-#include "pipe.h"
 
 /* Longer headers are refused, as other readers do. */
 #define LONGEST_HEADER ((size_t)100000000)
@@ -43,11 +40,6 @@ struct infl_safetensors {
 
 static size_t size_of(infl_number_type type) { return number_types[type].size; } /* not of OTHER */
 
-static infl_status fail_io(const char *path, const char *what, int error) {
-    char reason[INFL_ERRNO_BYTES];
-    return infl_fail(infl_errno_status(error), "%s: %s (%s)", what, infl_errno_text(error, reason), path);
-}
-
 static infl_status no_memory(const char *path) {
     return infl_fail(INFL_E_MEMORY, "there is no memory for the header of %s", path);
 }
@@ -73,29 +65,14 @@ static infl_status read_bytes(infl_safetensors *file, void *bytes, size_t n) {
     if (fread(bytes, 1, n, file->stream) == n)
         return INFL_OK;
     if (ferror(file->stream))
-        return fail_io(file->path, "the file cannot be read", errno);
+        return infl_file_fail(file->path, "the file cannot be read", errno);
     return wrong(file, NULL, "the file ends before its tensors do; it has become shorter since it was opened");
-}
-
-static infl_status open_stream(infl_safetensors *file, size_t *size) {
-    struct stat status;
-    file->stream = fopen(file->path, "rb");
-    if (file->stream == NULL || fstat(fileno(file->stream), &status) != 0)
-        return fail_io(file->path, "the file cannot be opened", errno);
-    if (S_ISDIR(status.st_mode))
-        return fail_io(file->path, "the file cannot be opened", EISDIR);
-    if (!S_ISREG(status.st_mode))
-        return infl_fail(INFL_E_IO, "the file cannot be opened: it is not a regular file (%s)", file->path);
-    if ((uintmax_t)status.st_size > SIZE_MAX)
-        return fail_io(file->path, "the file cannot be opened", EFBIG);
-    *size = (size_t)status.st_size;
-    return INFL_OK;
 }
 
 static infl_status read_header(infl_safetensors *file) {
     unsigned char length_bytes[8];
     size_t size = 0;
-    INFL_TRY(open_stream(file, &size));
+    INFL_TRY(infl_file_open(&file->stream, &size, file->path));
     if (size < sizeof length_bytes)
         return wrong(file, NULL, "the file has %zu bytes; expected 8 with the length of a header, and the header",
                      size);
@@ -325,7 +302,7 @@ infl_status infl_safetensors_read(infl_safetensors *file, const infl_file_tensor
     INFL_ALLOCATE(block, BLOCK);
     infl_status status = INFL_OK;
     if (fseeko(file->stream, (off_t)(file->data + tensor->begin), SEEK_SET) != 0)
-        status = fail_io(file->path, "the file cannot be read", errno);
+        status = infl_file_fail(file->path, "the file cannot be read", errno);
     size_t size = size_of(tensor->type), numbers = BLOCK / size;
     for (size_t first = 0; first < tensor->length && status == INFL_OK; first += numbers) {
         size_t n = tensor->length - first < numbers ? tensor->length - first : numbers;
@@ -396,60 +373,29 @@ static char *make_header(const infl_file_string *strings, size_t n_strings, cons
     return text;
 }
 
-/* 0, or errno. */
-static int write_bytes(int descriptor, const void *bytes, size_t n) {
-    const char *from = bytes;
-    while (n > 0) {
-        ssize_t written = infl_write(descriptor, from, n);
-        if (written < 0 && errno != EINTR)
-            return errno;
-        if (written > 0) {
-            from += written;
-            n -= (size_t)written;
-        }
-    }
-    return 0;
-}
-
-static int write_all(int descriptor, const char *header, size_t length, const infl_file_array *arrays, size_t n_arrays,
-                     unsigned char *block) {
+static infl_status write_all(infl_new_file *file, const char *header, size_t length, const infl_file_array *arrays,
+                             size_t n_arrays, unsigned char *block) {
     infl_put_number(block, length, 8);
-    int error = write_bytes(descriptor, block, 8);
-    if (error == 0)
-        error = write_bytes(descriptor, header, length);
+    INFL_TRY(infl_new_file_write(file, block, 8));
+    INFL_TRY(infl_new_file_write(file, header, length));
     for (size_t i = 0; i < n_arrays; i++) {
         size_t size = size_of(arrays[i].type), numbers = BLOCK / size, count = length_of(&arrays[i]);
-        for (size_t first = 0; first < count && error == 0; first += numbers) {
+        for (size_t first = 0; first < count; first += numbers) {
             size_t n = count - first < numbers ? count - first : numbers;
             infl_put_numbers(block, (const char *)arrays[i].numbers + first * size, n, size);
-            error = write_bytes(descriptor, block, n * size);
+            INFL_TRY(infl_new_file_write(file, block, n * size));
         }
     }
-    return error;
-}
-
-/* A new file in path's folder; its name goes to `name`. −1 with errno. */
-static int open_beside(const char *path, char *name, size_t size) {
-    const char *slash = strrchr(path, '/');
-    int folder = slash == NULL ? 0 : (int)(slash - path + 1), descriptor = -1;
-    for (int attempt = 0; attempt < 1000; attempt++) {
-        snprintf(name, size, "%.*s.infl-%ld-%d.tmp", folder, path, (long)getpid(), attempt);
-        descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (descriptor >= 0 || errno != EEXIST)
-            break;
-    }
-    return descriptor;
+    return infl_new_file_close(file);
 }
 
 infl_status infl_safetensors_write(const char *path, const infl_file_string *strings, size_t n_strings,
                                    const infl_file_array *arrays, size_t n_arrays) {
-    struct stat there;
-    int descriptor = -1, error = 0, straight = stat(path, &there) == 0 && !S_ISREG(there.st_mode);
-    char *header = NULL, *name = NULL;
+    infl_new_file file = {.path = NULL};
+    char *header = NULL;
     unsigned char *block = NULL;
-    size_t length = 0, room = strlen(path) + 64;
+    size_t length = 0;
     infl_status status = INFL_OK;
-    INFL_ALLOCATE_OR_OUT(name, room);
     INFL_ALLOCATE_OR_OUT(block, BLOCK);
     if ((status = check_names(arrays, n_arrays, path)) != INFL_OK)
         goto out;
@@ -458,26 +404,12 @@ infl_status infl_safetensors_write(const char *path, const infl_file_string *str
         status = no_memory(path);
         goto out;
     }
-    descriptor = straight ? open(path, O_WRONLY | O_CLOEXEC) : open_beside(path, name, room);
-    if (descriptor < 0) {
-        status = fail_io(path, "the file cannot be created", errno);
-        goto out;
-    }
-    error = write_all(descriptor, header, length, arrays, n_arrays, block);
-    if (error == 0 && !straight && fsync(descriptor) != 0)
-        error = errno;
-    if (close(descriptor) != 0 && error == 0)
-        error = errno;
-    if (error == 0 && !straight && rename(name, path) != 0)
-        error = errno;
-    if (error != 0) {
-        if (!straight)
-            unlink(name);
-        status = fail_io(path, "the file cannot be written", error);
-    }
+    if ((status = infl_new_file_open(&file, path)) == INFL_OK &&
+        (status = write_all(&file, header, length, arrays, n_arrays, block)) == INFL_OK)
+        status = infl_new_files_place(&file, 1);
 out:
+    infl_new_file_end(&file);
     infl_release(header);
     infl_release(block);
-    infl_release(name);
     return status;
 }
