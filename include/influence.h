@@ -1040,8 +1040,27 @@ typedef struct infl_solve_report {
     double batch;      /* rows in a batch at the end (n: all), LiSSA's and CG's; else NaN                          */
     double deviation;  /* LiSSA with repeats: standard error of their mean x over ‖x‖, else NaN. All recursions were
                           stopped by one tolerance, so it says what chance did, not how far x is from the solution  */
-    double reserved[4]; /* 0 */
+    double rhs_norm;      /* ‖b‖                                                                                    */
+    double solution_norm; /* ‖x‖                                                                                    */
+    double rounding;      /* what rounding may hide of the residual, over ‖b‖: 64ε(1 + ‖C+λI‖‖x‖/‖b‖), ε that of the
+                             precision C is computed in; NaN where ‖C+λI‖ is not known                              */
+    double lambda_floor;  /* no eigenvalue of C+λI has a smaller magnitude; NaN where nothing is known. See below   */
+    double error_bound;   /* ‖x − (C+λI)⁻¹b‖₂ is at most this: ‖b‖·(residual + rounding)/lambda_floor, or NaN        */
+    double reserved[4];    /* 0                                                                                      */
 } infl_solve_report;
+
+/*
+ * lambda_floor is known from theory where C is of a network and Gauss–Newton, or Fisher, positive semidefinite but for
+ * the decay: λ, or λ + μ where all parameters are decayed; from the eigenvalues with INFL_EIGEN; and from the factor with
+ * INFL_CHOLESKY, by inverse iteration on 16 random vectors, which overestimates it with a probability below 10⁻¹² and
+ * is at least some 0.6 of λmin. The last two are less what rounding may have done to the matrix. With conjugate gradients or LiSSA on
+ * a Hessian nothing is known: their eigenvalues are of a subspace, from which λmin may be as far down as it likes.
+ *
+ * error_bound is about C as it is in exact arithmetic at the model's θ, so that it covers the solve and the rounding of
+ * C's products (docs/math.md has the derivation, and what in it is proven and what an allowance). It says nothing of
+ * what C and its damping are taken for: linearisation, damping and the choice of the curvature are outside of it. With
+ * INFL_EIGEN_CLIP, ABSOLUTE and PSEUDO it is the distance from (C+λI)⁻¹b itself, as the residual is.
+ */
 
 /*
  * Prepares (factorises; finds LiSSA's scale). The inverse, by whichever method, is of the θ that the curvature's

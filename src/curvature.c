@@ -1,11 +1,12 @@
 #include "curvature.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "dense.h"
 #include "memory.h"
-#include "objective.h"
+#include "objective_sources.h"
 #include "parallel.h"
 #include "random.h"
 #include "saved.h"
@@ -18,7 +19,15 @@ static infl_status curvature_create(infl_curvature **out, const infl_curvature_o
                                     size_t n_rows) {
     infl_curvature *curvature;
     INFL_ALLOCATE(curvature, 1);
-    *curvature = (infl_curvature){.ops = ops, .self = self, .p = p, .n_rows = n_rows, .threads = 1, .remedy = ""};
+    *curvature = (infl_curvature){.ops = ops,
+                                  .self = self,
+                                  .p = p,
+                                  .n_rows = n_rows,
+                                  .threads = 1,
+                                  .floor = NAN,
+                                  .passes = INFL_F64,
+                                  .formed_passes = INFL_F64,
+                                  .remedy = ""};
     *out = curvature;
     return INFL_OK;
 }
@@ -47,8 +56,11 @@ static infl_status find_damping(infl_curvature *curvature, double *damping) {
 
 static infl_status set_damping(infl_curvature *curvature, double damping) {
     double before = curvature->damping;
-    infl_status status = damping == INFL_DAMPING_AUTO ? find_damping(curvature, &damping) : INFL_OK;
+    int automatic = damping == INFL_DAMPING_AUTO;
+    infl_status status = automatic ? find_damping(curvature, &damping) : INFL_OK;
     curvature->damping = status == INFL_OK ? damping : before;
+    if (status == INFL_OK)
+        curvature->automatic = automatic;
     return status;
 }
 
@@ -113,6 +125,20 @@ static infl_status objective_describe(const void *self, infl_saved *saved) {
     return infl_objective_identity(of->objective, &saved->identity);
 }
 
+/*
+ * Sums of squares plus the decay. Every loss here is convex in the outputs; of a caller's own Gauss–Newton products
+ * nobody knows.
+ */
+static double floor_of(const infl_objective *objective, infl_curvature_kind kind) {
+    int network = infl_innermost_source(objective->ops, objective->source) == &infl_network_source;
+    if (kind != INFL_FISHER && !(kind == INFL_GAUSS_NEWTON && network))
+        return NAN;
+    for (size_t i = 0; i < objective->n_parameters; i++)
+        if (!objective->mask[i])
+            return 0;
+    return objective->decay;
+}
+
 infl_status infl_curvature_create(infl_curvature **out, infl_objective *objective, infl_curvature_kind kind,
                                   double damping) {
     static const infl_curvature_ops ops = {.destroy = infl_release,
@@ -141,6 +167,8 @@ infl_status infl_curvature_create(infl_curvature **out, infl_objective *objectiv
     curvature->n_others = infl_objective_others(objective);
     curvature->n_point = objective->n_parameters + curvature->n_others + infl_objective_state(objective);
     curvature->threads = objective->threads;
+    curvature->floor = floor_of(objective, kind);
+    curvature->passes = curvature->formed_passes = infl_objective_precision(objective);
     if (kind == INFL_HESSIAN)
         curvature->remedy = "not a minimum? train or polish further, use INFL_GAUSS_NEWTON, or damp: ";
     return finish(out, curvature, damping, __func__);
@@ -294,6 +322,18 @@ infl_status infl_curvature_set_damping(infl_curvature *curvature, double damping
     return infl_in_name_of(__func__, set_damping(curvature, damping));
 }
 
+/* An allowance: products of small networks were seen to take a hundredth of it. */
+double infl_rounding(infl_precision passes) { return 64 * (passes == INFL_F32 ? FLT_EPSILON : DBL_EPSILON); }
+
+infl_precision infl_curvature_passes(const infl_curvature *curvature) {
+    return curvature->formed != NULL ? curvature->formed_passes : curvature->passes;
+}
+
+double infl_curvature_rounding(const infl_curvature *curvature) {
+    /* dot products with a matrix, and λx */
+    return infl_rounding(infl_curvature_passes(curvature)) + ((double)curvature->p + 4) * DBL_EPSILON;
+}
+
 infl_status infl_curvature_read_point(const infl_curvature *curvature, double **point) {
     *point = NULL;
     if (curvature->ops->point == NULL)
@@ -336,6 +376,8 @@ infl_status infl_curvature_form(infl_curvature *curvature, const infl_dense_opti
                          __func__);
     size_t p = curvature->p;
     double *point = NULL, *matrix = curvature->formed;
+    infl_dense_options given = INFL_DENSE_OPTIONS_INIT;
+    INFL_TRY(infl_read_options(&given, sizeof given, options, __func__, "options"));
     infl_status status = infl_curvature_read_point(curvature, &point);
     if (status == INFL_OK && matrix == NULL)
         INFL_ALLOCATE_MATRIX_OR_OUT(matrix, p, p);
@@ -345,6 +387,7 @@ infl_status infl_curvature_form(infl_curvature *curvature, const infl_dense_opti
         goto out;
     infl_release(curvature->formed_point);
     curvature->formed = matrix;
+    curvature->formed_passes = given.precision == -1 ? curvature->passes : (infl_precision)given.precision;
     curvature->formed_point = point;
     point = NULL;
 out:
@@ -355,7 +398,8 @@ out:
 }
 
 infl_status infl_curvature_describe(const infl_curvature *curvature, infl_saved *saved) {
-    *saved = (infl_saved){.damping = curvature->damping, .p = curvature->p};
+    *saved =
+        (infl_saved){.damping = curvature->damping, .p = curvature->p, .passes = (int)infl_curvature_passes(curvature)};
     if (curvature->ops->describe == NULL)
         return infl_fail(INFL_E_UNSUPPORTED, "nothing tells the product of a caller's own from another; make the "
                                              "curvature from its matrix");
@@ -417,6 +461,7 @@ infl_status infl_curvature_load(infl_curvature **out, infl_objective *objective,
         status = infl_saved_wrong(file, "tensor \"matrix\": it is not finite and exactly symmetric");
         goto out;
     }
+    curvature->formed_passes = infl_saved_passes(&saved);
     if ((status = set_damping(curvature, damping)) != INFL_OK)
         goto out;
     *out = curvature;

@@ -26,7 +26,11 @@ struct infl_curvature {
     int threads;     /* for products with the formed matrix */
     double *formed, *formed_point; /* C, and the θ and state it is of; NULL: it was not formed */
     double damping;
-    const char *remedy; /* what a sentence about an indefinite C advises before a damping; "": nothing */
+    int automatic;                /* the damping was found, not given */
+    double floor;                 /* what no eigenvalue of C is below, from theory; NaN where nothing is known */
+    infl_precision passes;        /* that products are computed in, */
+    infl_precision formed_passes; /* and that the formed matrix was */
+    const char *remedy;           /* what a sentence about an indefinite C advises before a damping; "": nothing */
 };
 
 /* (C_S + λI) v_j with C_S over the given rows only. rows NULL: all. */
@@ -68,6 +72,13 @@ typedef struct infl_extremes_goal {
 infl_status infl_curvature_extremes(infl_curvature *curvature, const infl_sample *sample, uint64_t seed,
                                     const infl_extremes_goal *goal, infl_progress_fn progress, void *context,
                                     infl_extremes *out, double *dominant);
+
+/* How far a number computed by passes in this precision may be off, relative to the sizes of what it is made from. */
+double infl_rounding(infl_precision passes);
+/* The passes that C, as a matrix or in products, comes from now. */
+infl_precision infl_curvature_passes(const infl_curvature *curvature);
+/* ‖computed (C + λI)x − (C + λI)x‖ over ‖C + λI‖_F ‖x‖, at most. */
+double infl_curvature_rounding(const infl_curvature *curvature);
 
 /* θ and state, to be released also on failure; NULL where C depends on none. */
 infl_status infl_curvature_read_point(const infl_curvature *curvature, double **point);

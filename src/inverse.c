@@ -67,12 +67,13 @@ size_t infl_inverse_number(const infl_inverse *inverse, size_t j) {
     return inverse->names.numbers == NULL ? j : inverse->names.numbers[j];
 }
 
-infl_status infl_inverse_dense(const infl_inverse *inverse, double **matrix) {
+infl_status infl_inverse_dense(infl_inverse *inverse, double **matrix) {
     size_t p = inverse->curvature->p;
     double *dense;
     INFL_ALLOCATE_MATRIX(dense, p, p);
     infl_status status = infl_curvature_fill_dense(inverse->curvature, inverse->options.progress,
                                                    inverse->options.progress_context, dense);
+    inverse->passes = infl_curvature_passes(inverse->curvature);
     if (status == INFL_OK)
         *matrix = dense;
     else
@@ -125,8 +126,13 @@ static infl_status begin(infl_inverse **out, infl_curvature *curvature, const in
     infl_inverse *inverse;
     *out = NULL;
     INFL_ALLOCATE(inverse, 1);
-    *inverse = (infl_inverse){
-        .ops = methods[options->method], .curvature = curvature, .options = *options, .damping = curvature->damping};
+    *inverse = (infl_inverse){.ops = methods[options->method],
+                              .curvature = curvature,
+                              .options = *options,
+                              .damping = curvature->damping,
+                              .floor = NAN,
+                              .norm = NAN,
+                              .passes = INFL_F64};
     if (options->tolerance == 0)
         inverse->options.tolerance = options->method == INFL_LISSA ? LISSA_TOLERANCE : CG_TOLERANCE;
     *out = inverse;
@@ -168,8 +174,10 @@ infl_status infl_inverse_save(const infl_inverse *inverse, const char *path) {
     infl_status status = check_point(inverse);
     if (status == INFL_OK)
         status = infl_curvature_describe(inverse->curvature, &saved);
-    if (status == INFL_OK)
+    if (status == INFL_OK) {
+        saved.passes = (int)inverse->passes;
         status = inverse->ops->save(inverse, &saved, path);
+    }
     return infl_in_name_of(__func__, status);
 }
 
@@ -214,8 +222,10 @@ infl_status infl_inverse_load(infl_inverse **out, infl_curvature *curvature, con
         status = infl_saved_check(file, &saved, &expected);
     if (status == INFL_OK)
         status = begin(&inverse, curvature, &given);
-    if (status == INFL_OK)
+    if (status == INFL_OK) {
+        inverse->passes = infl_saved_passes(&saved);
         status = inverse->ops->load(inverse, file, &saved);
+    }
     infl_safetensors_close(file);
     if (status != INFL_OK) {
         infl_inverse_destroy(inverse);
@@ -275,6 +285,20 @@ static void scale_by_power_of_two(const double *x, int exponent, double *out, si
         out[i] = ldexp(x[i], exponent);
 }
 
+/* ‖x − A⁻¹b‖ ≤ ‖b − Ax‖/floor, and ‖b − Ax‖ is at most what was measured plus what rounding may hide of it. */
+static void bound_error(const infl_inverse *inverse, double rhs_norm, double solution_norm, infl_solve_report *report) {
+    const infl_curvature *curvature = inverse->curvature;
+    double seen = 2 * fmax(fabs(report->lambda_min), fabs(report->lambda_max)); /* fmax leaves out a NaN */
+    double norm = isnan(inverse->norm) ? seen : inverse->norm;
+    double floor = fmax(curvature->floor + curvature->damping, inverse->floor);
+    double larger = solution_norm > 0 ? norm * solution_norm / rhs_norm : 0;
+    report->rhs_norm = rhs_norm;
+    report->solution_norm = solution_norm;
+    report->rounding = rhs_norm > 0 ? infl_curvature_rounding(curvature) * (1 + larger) : 0;
+    report->lambda_floor = floor > 0 ? floor : NAN;
+    report->error_bound = rhs_norm * (report->residual + report->rounding) / report->lambda_floor;
+}
+
 /* Measures each answer with the full operator; images is workspace, k×p. */
 static infl_status certify(const infl_inverse *inverse, const double *right_sides, size_t k, const double *solutions,
                            double *images, infl_solve_report *reports) {
@@ -289,6 +313,7 @@ static infl_status certify(const infl_inverse *inverse, const double *right_side
         reports[j].products += 1;
         reports[j].damping = inverse->curvature->damping;
         reports[j].converged = reports[j].residual <= tolerance;
+        bound_error(inverse, norm, infl_norm(solutions + j * p, p), &reports[j]);
     }
     return INFL_OK;
 }
@@ -381,6 +406,9 @@ infl_status infl_inverse_solve_named(const infl_inverse *of, infl_solve_names na
                                names.noun, infl_inverse_number(inverse, j), infl_norm(right_sides + j * p, p));
             goto out;
         }
+        measured[j].rhs_norm = ldexp(measured[j].rhs_norm, exponents[j]);
+        measured[j].solution_norm = ldexp(measured[j].solution_norm, exponents[j]);
+        measured[j].error_bound = ldexp(measured[j].error_bound, exponents[j]);
     }
     memcpy(solutions, found, k * p * sizeof *solutions);
     if (reports != NULL)

@@ -33,8 +33,12 @@ struct infl_inverse {
     infl_curvature *curvature; /* borrowed */
     infl_inverse_options options;
     void *state;
-    double *point;          /* θ, state of the objective when this was prepared; NULL: the curvature depends on none */
-    double damping;         /* likewise */
+    double *point;  /* θ, state of the objective when this was prepared; NULL: the curvature depends on none */
+    double damping; /* likewise */
+    /* for the certificates; prepare's and load's to set where they know better than NAN, NAN and F64 */
+    double floor;           /* what no eigenvalue of C + λI is below in magnitude */
+    double norm;            /* ‖C + λI‖_F at most; NAN: twice what a solve saw of the spectrum stands for it */
+    infl_precision passes;  /* that the matrix which was prepared comes from */
     infl_solve_names names; /* in the copy of this struct that a solve works with */
 };
 
@@ -67,8 +71,8 @@ infl_status infl_inverse_indefinite(const infl_inverse *inverse, const char *fou
 /* An extreme eigenvalue of C + λI by Lanczos, for such a sentence. */
 infl_status infl_inverse_extreme(const infl_inverse *inverse, int largest, double *eigenvalue);
 
-/* The dense C + λI, to be released; progress and cancelling are the inverse's. */
-infl_status infl_inverse_dense(const infl_inverse *inverse, double **matrix);
+/* The dense C + λI, to be released; progress and cancelling are the inverse's. Sets inverse->passes. */
+infl_status infl_inverse_dense(infl_inverse *inverse, double **matrix);
 
 extern const infl_inverse_ops infl_inverse_cholesky, infl_inverse_eigen, infl_inverse_cg, infl_inverse_lissa;
 

@@ -41,6 +41,46 @@ static infl_status is_singular(const double *factor, size_t p, double norm, int 
     return status;
 }
 
+/*
+ * λmin from below, by inverse iteration on q random unit vectors: ‖A⁻ᵐv‖ ≥ λmin⁻ᵐ|v₁|, v₁ the coefficient of v along the
+ * eigenvector, and P(|v₁| < t) ≤ t√(2p/π). So λmin⁻¹ ≤ θ max_j ‖A⁻ᵐv_j‖^(1/m), but for a probability of
+ * (θ⁻ᵐ√(2p/π))^q (Dixon, SIAM J. Numer. Anal. 20(4) 1983). The largest is never above λmin⁻¹: what θ costs is all.
+ */
+static infl_status certify(infl_inverse *inverse) {
+    enum { VECTORS = 16, STEPS = 16 };
+    static const double failure = 1e-12;
+    const double *factor = inverse->state;
+    size_t p = inverse->curvature->p;
+    double *v, growth[VECTORS] = {0}, largest = -INFINITY, trace = 0;
+    INFL_ALLOCATE_MATRIX(v, VECTORS, p);
+    for (size_t i = 0; i < VECTORS * p; i++)
+        v[i] = infl_random_normal(1, INFL_STREAM_START, i);
+    infl_status status = INFL_OK;
+    for (int step = 0; step <= STEPS && status == INFL_OK; step++) {
+        for (size_t j = 0; j < VECTORS; j++) {
+            double length = infl_norm(v + j * p, p);
+            growth[j] += step > 0 ? log(length) : 0;
+            for (size_t i = 0; i < p; i++)
+                v[j * p + i] /= length;
+        }
+        if (step < STEPS)
+            status = infl_cholesky_solve(factor, p, v, VECTORS);
+    }
+    infl_release(v);
+    for (size_t j = 0; j < VECTORS; j++)
+        largest = fmax(largest, growth[j] / STEPS);
+    for (size_t i = 0; i < p; i++) {
+        double length = infl_norm(factor + i * p, i + 1);
+        trace += length * length;
+    }
+    static const double pi = 3.14159265358979323846;
+    double theta = (0.5 * log(2 * (double)p / pi) - log(failure) / VECTORS) / STEPS; /* its logarithm */
+    inverse->norm = trace;
+    inverse->floor =
+        exp(-theta - largest) - trace * (infl_rounding(inverse->passes) + 4 * ((double)p + 1) * DBL_EPSILON);
+    return status;
+}
+
 /* The matrix whose factorisation failed stands on in the strict upper triangle; only its diagonal had to be kept. */
 static infl_status refuse(const infl_inverse *inverse, double *matrix, const double *diagonal) {
     size_t p = inverse->curvature->p;
@@ -86,6 +126,7 @@ static infl_status prepare(infl_inverse *inverse) {
     clear_upper(matrix, p); /* it is a part of the matrix still */
     inverse->state = matrix;
     matrix = NULL;
+    status = certify(inverse);
 out:
     infl_release(matrix);
     infl_release(diagonal);
@@ -113,7 +154,7 @@ static infl_status load(infl_inverse *inverse, infl_safetensors *file, const inf
     if (!is_factor(factor, p))
         return infl_saved_wrong(file, "tensor \"factor\": it is not finite with a positive diagonal");
     clear_upper(factor, p);
-    return INFL_OK;
+    return certify(inverse);
 }
 
 static infl_status solve(const infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,

@@ -1,3 +1,4 @@
+#include <float.h>
 #include <math.h>
 
 #include "dense.h"
@@ -35,8 +36,18 @@ static double treated(infl_eigen_policy policy, double e, double floor) {
     return e;
 }
 
+/* Of the computed eigenvalues the least magnitude, less what rounding may have done to the matrix and to them. */
+static void certify(infl_inverse *inverse, const eigen_state *self) {
+    size_t p = inverse->curvature->p;
+    double least = INFINITY;
+    for (size_t i = 0; i < p; i++)
+        least = fmin(least, fabs(self->values[i]));
+    inverse->norm = infl_norm(self->values, p);
+    inverse->floor = least - inverse->norm * (infl_rounding(inverse->passes) + 4 * (double)p * DBL_EPSILON);
+}
+
 /* The policy on the eigenvalues. */
-static infl_status treat(const infl_inverse *inverse, eigen_state *self) {
+static infl_status treat(infl_inverse *inverse, eigen_state *self) {
     const infl_inverse_options *options = &inverse->options;
     size_t p = inverse->curvature->p;
     double lambda_min = self->values[0], largest = fmax(fabs(lambda_min), fabs(self->values[p - 1]));
@@ -49,6 +60,7 @@ static infl_status treat(const infl_inverse *inverse, eigen_state *self) {
             return infl_inverse_indefinite(inverse, "is singular", lambda_min, largest, options->cutoff);
         self->reciprocal[i] = e == 0 ? 0 : 1 / e;
     }
+    certify(inverse, self);
     return INFL_OK;
 }
 

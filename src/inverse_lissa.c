@@ -130,7 +130,10 @@ static infl_status prepare(infl_inverse *inverse) {
         self->batch = options->lissa_batch;
     self->refines = self->batch > 0 && !options->lissa_plain;
     self->scale = options->lissa_scale;
-    return self->scale > 0 ? INFL_OK : find_scale(inverse);
+    if (self->scale == 0)
+        INFL_TRY(find_scale(inverse));
+    inverse->norm = 2 * self->scale; /* it would run away else */
+    return INFL_OK;
 }
 
 /* One right-hand side that still runs; the active ones stand in order, each with its row of h. */

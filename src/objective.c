@@ -760,10 +760,6 @@ infl_status infl_source_dense(const infl_source_ops *ops, const void *source, vo
                               : dense_by_products(ops, source, workspace, p, call);
 }
 
-static infl_precision precision_of(const infl_objective *objective) {
-    return objective->ops->precision == NULL ? INFL_F64 : objective->ops->precision(objective->source);
-}
-
 /* A source, and a workspace for it. */
 typedef struct working_source {
     void *source, *workspace;
@@ -780,7 +776,7 @@ static void release_source(const infl_objective *objective, working_source *at) 
 static infl_status source_at(const infl_objective *objective, const infl_scratch *scratch, infl_precision precision,
                              working_source *out) {
     *out = (working_source){NULL, NULL};
-    if (precision_of(objective) == precision) {
+    if (infl_objective_precision(objective) == precision) {
         *out = (working_source){objective->source, scratch->workspace};
         return INFL_OK;
     }
@@ -846,7 +842,8 @@ infl_status infl_objective_dense(infl_objective *objective, infl_curvature_kind 
     infl_dense_options given;
     infl_dense_report found = {0};
     INFL_TRY(read_dense_options(&given, options, __func__));
-    infl_precision precision = given.precision == -1 ? precision_of(objective) : (infl_precision)given.precision;
+    infl_precision precision =
+        given.precision == -1 ? infl_objective_precision(objective) : (infl_precision)given.precision;
     size_t *parameters = NULL;
     double *dense = NULL;
     working_source at = {NULL, NULL};

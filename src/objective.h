@@ -124,6 +124,11 @@ static inline infl_status infl_objective_set_state(infl_objective *objective, co
     return infl_objective_state(objective) == 0 ? INFL_OK : objective->ops->set_state(objective->source, state);
 }
 
+/* What derivatives are computed in. */
+static inline infl_precision infl_objective_precision(const infl_objective *objective) {
+    return objective->ops->precision == NULL ? INFL_F64 : objective->ops->precision(objective->source);
+}
+
 /* What the model has beside θ where the objective is of some of its parameters: the others. */
 static inline size_t infl_objective_others(const infl_objective *objective) {
     return objective->ops->others_size == NULL ? 0 : objective->ops->others_size(objective->source);

@@ -5,6 +5,7 @@
 #include "metadata.h"
 
 static const char *const kinds[] = {"hessian", "gauss_newton", "fisher", "matrix"};
+static const char *const passes[] = {"f32", "f64"};
 static const char *const policies[] = {"exact", "clip", "absolute", "pseudo"};
 static const struct {
     const char *name;
@@ -46,6 +47,8 @@ static infl_status hash_saved(const infl_saved *saved, uint64_t out[2]) {
     INFL_TRY(infl_hash_begin(&hash));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         infl_hash_number(hash, numbers[i]);
+    if (saved->passes != -1)
+        infl_hash_number(hash, (uint64_t)saved->passes);
     infl_hash_double(hash, saved->damping);
     infl_hash_double(hash, saved->cutoff);
     for (size_t i = 0; i < contents[saved->content].n_arrays; i++) {
@@ -73,6 +76,7 @@ infl_status infl_saved_write(const char *path, const infl_saved *given, const do
     infl_metadata list;
     infl_metadata_begin(&list, contents[saved.content].name);
     infl_metadata_add_string(&list, "kind", kinds[saved.kind]);
+    infl_metadata_add_string(&list, "passes", passes[saved.passes]);
     infl_metadata_add_double(&list, "damping", saved.damping);
     if (saved.content == INFL_SAVED_EIGEN) {
         infl_metadata_add_string(&list, "eigen_policy", policies[saved.policy]);
@@ -101,6 +105,9 @@ static infl_status read_strings(const infl_safetensors *file, infl_saved *saved)
     INFL_TRY(infl_metadata_word(file, "content", names, sizeof names / sizeof *names, &index));
     saved->content = (infl_saved_content)index;
     INFL_TRY(infl_metadata_word(file, "kind", kinds, sizeof kinds / sizeof *kinds, &saved->kind));
+    saved->passes = -1;
+    if (infl_safetensors_metadata(file, "passes") != NULL)
+        INFL_TRY(infl_metadata_word(file, "passes", passes, sizeof passes / sizeof *passes, &saved->passes));
     INFL_TRY(infl_metadata_double(file, "damping", &saved->damping));
     if (saved->content == INFL_SAVED_EIGEN) {
         INFL_TRY(infl_metadata_word(file, "eigen_policy", policies, sizeof policies / sizeof *policies, &index));
@@ -158,6 +165,8 @@ infl_status infl_saved_check(const infl_safetensors *file, const infl_saved *sav
                          saved->damping, expected->damping, path);
     return INFL_OK;
 }
+
+infl_precision infl_saved_passes(const infl_saved *saved) { return saved->passes == INFL_F64 ? INFL_F64 : INFL_F32; }
 
 infl_status infl_saved_read(infl_safetensors *file, const infl_saved *saved, int index, double *out) {
     const char *name = contents[saved->content].arrays[index].name, *path = infl_safetensors_path(file);

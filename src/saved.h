@@ -16,6 +16,7 @@ typedef struct infl_saved {
     infl_saved_content content;
     int kind;
     double damping;           /* the arrays are of C + this·I */
+    int passes;               /* the infl_precision of the passes that they come from; −1: the file does not say */
     infl_eigen_policy policy; /* of EIGEN, with its cutoff */
     double cutoff;
     size_t n, p; /* rows (of a matrix: 0), parameters */
@@ -30,6 +31,8 @@ infl_status infl_saved_write(const char *path, const infl_saved *saved, const do
 infl_status infl_saved_open(infl_safetensors **file, infl_saved *saved, const char *path);
 /* INFL_E_ARGUMENT unless n, p and the identity, the kind and (content other than CURVATURE) the damping are these. */
 infl_status infl_saved_check(const infl_safetensors *file, const infl_saved *saved, const infl_saved *expected);
+/* As an allowance for rounding has it: f32 where the file does not say. */
+infl_precision infl_saved_passes(const infl_saved *saved);
 /* Array `index`, its hash checked. */
 infl_status infl_saved_read(infl_safetensors *file, const infl_saved *saved, int index, double *out);
 
