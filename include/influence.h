@@ -1165,6 +1165,20 @@ INFL_API infl_status infl_influence_removal_losses(infl_influence *influence, in
                                                    const size_t *test_rows, size_t n_test, const size_t *train_rows,
                                                    size_t n_train, double *changes, infl_solve_report *reports);
 
+/*
+ * How far the numbers of infl_influence_scores and infl_influence_removal_losses may be from those of exact arithmetic
+ * and an exact inverse: bounds is n_test×n_train, ‖g_i‖·(error_bound + 64ε(‖x‖ + ‖b‖/lambda_floor)) times 1, 1/n or
+ * 1/(n−1), from the reports that the call gave, with the same influence, at the same θ and for the same rows, g_i the
+ * row's gradient with or without the decay as there. NaN where a report has no bound. For infl_solve_report says what a
+ * bound is about; the test objective is taken to be of the train objective's precision.
+ */
+INFL_API infl_status infl_influence_score_bounds(infl_influence *influence, const infl_solve_report *reports,
+                                                 size_t n_test, const size_t *train_rows, size_t n_train,
+                                                 double *bounds);
+INFL_API infl_status infl_influence_removal_bounds(infl_influence *influence, const infl_solve_report *reports,
+                                                   size_t n_test, const size_t *train_rows, size_t n_train,
+                                                   double *bounds);
+
 /* Which end of the scores. */
 typedef enum infl_direction {
     INFL_HELPFUL = 0, /* most negative I(z, z_t) first: up-weighting them lowers the test loss */
@@ -1178,6 +1192,108 @@ typedef enum infl_direction {
  */
 INFL_API infl_status infl_influence_top(const double *scores, size_t n, infl_direction direction, size_t k,
                                         size_t *positions);
+
+/* ================================================================================================ scores ======= */
+
+/* Numbers that know what they are: a quantity with all that it was computed from, in memory and in files. */
+typedef struct infl_scores infl_scores;
+
+/* Values are pinned. */
+typedef enum infl_quantity {
+    INFL_QUANTITY_SCORES = 0,         /* I(z, z_t), test × train: infl_influence_scores                             */
+    INFL_QUANTITY_REMOVAL_LOSSES = 1, /* test × train: infl_influence_removal_losses                                */
+    INFL_QUANTITY_SELF = 2,           /* I(z, z), a vector: infl_influence_self                                     */
+    INFL_QUANTITY_NORMS = 3           /* ‖I(z)‖, a vector: infl_influence_norms                                     */
+} infl_quantity;
+
+/*
+ * Computes a quantity for the given rows, by the function named above, and keeps it with its description; the influence
+ * and the objectives are not needed afterwards. Vectors have no test: it is NULL, and test_rows and n_test are not used.
+ */
+INFL_API infl_status infl_scores_create(infl_scores **out, infl_influence *influence, infl_quantity quantity,
+                                        infl_objective *test, const size_t *test_rows, size_t n_test,
+                                        const size_t *train_rows, size_t n_train);
+INFL_API void infl_scores_destroy(infl_scores *scores);
+
+/* What the numbers are. Strings are the handle's. */
+typedef struct infl_scores_info {
+    infl_quantity quantity;
+    size_t n_test, n_train;    /* the shape; n_test 0: a vector of n_train                                          */
+    double scale;              /* of g(z_t)ᵀ(C+λI)⁻¹g(z): −1; of removal 1/n or 1/(n−1); of norms 1                 */
+    int decay_in_gradient;     /* 1: g(z) = ∇ℓ(z) + μDθ of the training rows; 0: ∇ℓ(z)                              */
+    int helpful_sign;          /* of a helpful row's number: −1 (scores), 1 (removal); 0: the sign says nothing      */
+    size_t n, p;               /* rows of the train objective, parameters                                           */
+    double decay;              /* μ                                                                                 */
+    infl_precision precision;  /* of the train objective's derivatives                                              */
+    int train_loss, test_loss; /* infl_loss_kind; −1: the caller's own, or no test                                  */
+    double train_temperature, test_temperature; /* of the smoothed hinge, else NaN                                  */
+    int curvature_kind;        /* infl_curvature_kind; −1: of a matrix; −2: of the caller's own product             */
+    double damping;            /* λ                                                                                 */
+    int damping_automatic;     /* 1: INFL_DAMPING_AUTO found it                                                     */
+    infl_inverse_options inverse; /* method and options, tolerance resolved; without progress                       */
+    infl_precision stored;     /* INFL_F32: the numbers were in a file as f4, and are rounded to it                 */
+    const char *formula;       /* "I(z, z_t) = −∇ℓ(z_t)ᵀ (C + λI)⁻¹ g(z), g(z) = ∇ℓ(z)"                             */
+    const char *library_version; /* that computed them                                                              */
+    const char *label, *note, *date; /* the caller's, as given to infl_scores_save; NULL: none                      */
+    double reserved[4];
+} infl_scores_info;
+INFL_API infl_status infl_scores_describe(const infl_scores *scores, infl_scores_info *info);
+
+/* n_test×n_train numbers, or n_train; the handle's. NULL for NULL. */
+INFL_API const double *infl_scores_values(const infl_scores *scores);
+
+/* The objectives' rows that they are of: n_test and n_train numbers; the handle's. NULL for NULL, or without a test. */
+INFL_API const size_t *infl_scores_test_rows(const infl_scores *scores);
+INFL_API const size_t *infl_scores_train_rows(const infl_scores *scores);
+
+/* The solve for test row number `index`, or of a vector for training row number `index`. */
+INFL_API infl_status infl_scores_report(const infl_scores *scores, size_t index, infl_solve_report *report);
+
+/*
+ * How far each number may be off, as infl_influence_score_bounds and _removal_bounds, of the shape of the values; of
+ * those from a file of f4 with its rounding. NaN where a report has no bound.
+ */
+INFL_API infl_status infl_scores_bounds(const infl_scores *scores, double *bounds);
+
+/*
+ * The k training rows (their indices in the objective) that helped or harmed test row number `test` most, whatever the
+ * sign of the quantity; best first, ties in the order of the rows. Of a vector by INFL_QUANTITY_SELF `test` is 0, and
+ * INFL_HELPFUL gives the suspects for a wrong label. INFL_E_UNSUPPORTED: norms, which have no sign.
+ */
+INFL_API infl_status infl_scores_top(const infl_scores *scores, size_t test, infl_direction direction, size_t k,
+                                     size_t *rows);
+
+typedef struct infl_scores_save_options {
+    size_t size;
+    int precision;     /* INFL_F64: f8; INFL_F32: f4                                                                */
+    const char *label; /* a name, a remark, a date, in UTF-8, for whoever reads the file; NULL: what the handle has  */
+    const char *note;
+    const char *date;
+} infl_scores_save_options;
+#define INFL_SCORES_SAVE_OPTIONS_INIT {sizeof(infl_scores_save_options), INFL_F64, NULL, NULL, NULL}
+
+/*
+ * The numbers as <path>.npy, which numpy.load opens, and all that is known of them as <path>.json: its keys say what the
+ * handle's accessors do, with the identities of model and data, and the XXH3 (128 bits) of the .npy file. null stands for what
+ * is not known or not defined. The same bits for the same problem. Both files appear whole or not at all: what was
+ * there before is set aside first, so that no array ever stands beside the description of another. INFL_E_IO;
+ * INFL_E_NONFINITE: a number is too large for f4; INFL_E_ARGUMENT: a string is not UTF-8.
+ */
+INFL_API infl_status infl_scores_save(const infl_scores *scores, const char *path,
+                                      const infl_scores_save_options *options);
+
+/*
+ * The pair of files at <path>, checked against each other. INFL_E_IO; INFL_E_FORMAT: one is malformed, damaged or cut
+ * short, has another version, or they do not belong together.
+ */
+INFL_API infl_status infl_scores_load(infl_scores **out, const char *path);
+
+/*
+ * Whether the numbers are of these objectives, as they are now; either may be NULL. INFL_E_ARGUMENT, saying which
+ * differs: the model (graph, precision, θ, state) or the data (rows and their order, targets, loss, decay), of train or
+ * of test; or a test is given, and there is none.
+ */
+INFL_API infl_status infl_scores_check(const infl_scores *scores, infl_objective *train, infl_objective *test);
 
 /* ============================================================================================== training ======= */
 

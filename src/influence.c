@@ -2,17 +2,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "attribution.h"
 #include "dense.h"
-#include "inverse.h"
 #include "memory.h"
-#include "objective.h"
-
-struct infl_influence {
-    infl_objective *train; /* borrowed */
-    infl_inverse *inverse; /* borrowed */
-    infl_influence_options options;
-    size_t n, p;
-};
 
 infl_status infl_influence_create(infl_influence **out, infl_objective *train, infl_inverse *inverse,
                                   const infl_influence_options *options) {
@@ -44,8 +36,7 @@ infl_status infl_influence_create(infl_influence **out, infl_objective *train, i
 
 void infl_influence_destroy(infl_influence *influence) { infl_release(influence); }
 
-/* Whether the gradient of a training row includes the decay: as the options say, else the default of the quantity. */
-static int includes_decay(const infl_influence *influence, infl_decay_in_gradient otherwise) {
+int infl_influence_includes_decay(const infl_influence *influence, infl_decay_in_gradient otherwise) {
     infl_decay_in_gradient asked = influence->options.decay_in_gradient;
     return (asked == INFL_ROW_DECAY_DEFAULT ? otherwise : asked) == INFL_ROW_DECAY_INCLUDED;
 }
@@ -59,10 +50,9 @@ static infl_status decay_gradient(const infl_objective *objective, double **pull
     return INFL_OK;
 }
 
-/* Removing a row takes its share out of a mean over n rows, or leaves a mean over n−1. */
-static infl_status removal_scale(const infl_influence *influence, const char *function, double *scale) {
+infl_status infl_influence_removal_scale(const infl_influence *influence, const char *function, double *scale) {
     double n = (double)influence->n;
-    int included = includes_decay(influence, INFL_ROW_DECAY_INCLUDED);
+    int included = infl_influence_includes_decay(influence, INFL_ROW_DECAY_INCLUDED);
     *scale = included ? 1.0 / (n - 1.0) : 1.0 / n;
     if (included && influence->n < 2)
         return infl_fail(INFL_E_ARGUMENT, "%s: train has one row; removing it leaves none", function);
@@ -189,8 +179,8 @@ infl_status infl_influence_parameters(infl_influence *influence, const size_t *r
     INFL_REQUIRE(out);
     size_t n;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
-    return per_row(influence, rows, n, includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), -1.0, keep_vectors,
-                   influence->p, out, reports, __func__);
+    return per_row(influence, rows, n, infl_influence_includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), -1.0,
+                   keep_vectors, influence->p, out, reports, __func__);
 }
 
 infl_status infl_influence_norms(infl_influence *influence, const size_t *rows, size_t n_rows, double *norms,
@@ -199,8 +189,8 @@ infl_status infl_influence_norms(infl_influence *influence, const size_t *rows, 
     INFL_REQUIRE(norms);
     size_t n;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
-    return per_row(influence, rows, n, includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), 1.0, keep_norms, 1, norms,
-                   reports, __func__);
+    return per_row(influence, rows, n, infl_influence_includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), 1.0,
+                   keep_norms, 1, norms, reports, __func__);
 }
 
 infl_status infl_influence_self(infl_influence *influence, const size_t *rows, size_t n_rows, double *scores,
@@ -209,8 +199,8 @@ infl_status infl_influence_self(infl_influence *influence, const size_t *rows, s
     INFL_REQUIRE(scores);
     size_t n;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
-    return per_row(influence, rows, n, includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), -1.0, keep_self, 1, scores,
-                   reports, __func__);
+    return per_row(influence, rows, n, infl_influence_includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), -1.0,
+                   keep_self, 1, scores, reports, __func__);
 }
 
 infl_status infl_influence_removal_parameters(infl_influence *influence, const size_t *rows, size_t n_rows, double *out,
@@ -220,9 +210,9 @@ infl_status infl_influence_removal_parameters(infl_influence *influence, const s
     size_t n;
     double scale;
     INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
-    INFL_TRY(removal_scale(influence, __func__, &scale));
-    return per_row(influence, rows, n, includes_decay(influence, INFL_ROW_DECAY_INCLUDED), scale, keep_vectors,
-                   influence->p, out, reports, __func__);
+    INFL_TRY(infl_influence_removal_scale(influence, __func__, &scale));
+    return per_row(influence, rows, n, infl_influence_includes_decay(influence, INFL_ROW_DECAY_INCLUDED), scale,
+                   keep_vectors, influence->p, out, reports, __func__);
 }
 
 /* The test objective must measure at the θ, the other parameters and the state of the train objective. */
@@ -310,7 +300,7 @@ infl_status infl_influence_scores(infl_influence *influence, infl_objective *tes
     INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, __func__));
     INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, __func__));
     INFL_TRY(check_test(influence, test, __func__));
-    int with_decay = includes_decay(influence, INFL_ROW_DECAY_EXCLUDED);
+    int with_decay = infl_influence_includes_decay(influence, INFL_ROW_DECAY_EXCLUDED);
     return bilinear(influence, test, test_rows, t, train_rows, n, with_decay, -1.0, scores, reports, __func__);
 }
 
@@ -325,9 +315,77 @@ infl_status infl_influence_removal_losses(infl_influence *influence, infl_object
     INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, __func__));
     INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, __func__));
     INFL_TRY(check_test(influence, test, __func__));
-    INFL_TRY(removal_scale(influence, __func__, &scale));
-    int with_decay = includes_decay(influence, INFL_ROW_DECAY_INCLUDED);
+    INFL_TRY(infl_influence_removal_scale(influence, __func__, &scale));
+    int with_decay = infl_influence_includes_decay(influence, INFL_ROW_DECAY_INCLUDED);
     return bilinear(influence, test, test_rows, t, train_rows, n, with_decay, scale, changes, reports, __func__);
+}
+
+infl_status infl_influence_gradient_norms(const infl_influence *influence, const size_t *rows, size_t n, int with_decay,
+                                          double *norms) {
+    double *pull = NULL, *along = NULL, rounding = infl_rounding(infl_objective_precision(influence->train));
+    infl_status status = infl_objective_row_norms(influence->train, rows, n, norms);
+    if (status != INFL_OK || !with_decay)
+        goto out;
+    INFL_ALLOCATE_OR_OUT(along, n);
+    if ((status = decay_gradient(influence->train, &pull)) != INFL_OK ||
+        (status = infl_objective_row_products(influence->train, rows, n, pull, 1, along)) != INFL_OK)
+        goto out;
+    double length = infl_norm(pull, influence->p);
+    for (size_t i = 0; i < n; i++) { /* ‖a + b‖² = ‖a‖² + 2a·b + ‖b‖², which may cancel */
+        double sum = norms[i] + length;
+        norms[i] = sqrt(fmax(0, norms[i] * norms[i] + 2 * along[i] + length * length) + 4 * rounding * sum * sum);
+    }
+out:
+    for (size_t i = 0; i < n && status == INFL_OK; i++)
+        norms[i] *= 1 + rounding;
+    infl_release(pull);
+    infl_release(along);
+    return status;
+}
+
+double infl_score_bound(const infl_solve_report *report, infl_precision precision, int norms) {
+    double rounding = infl_rounding(precision);
+    return report->error_bound +
+           rounding * (report->rhs_norm / report->lambda_floor + (norms ? 0 : report->solution_norm));
+}
+
+/* bounds[t][i] = scale · ‖g(z_i)‖ · (bound of the solve for t) */
+static infl_status bound(infl_influence *influence, const infl_solve_report *reports, size_t n_test,
+                         const size_t *train_rows, size_t n_train, int with_decay, double scale, double *bounds,
+                         const char *function) {
+    double *norms;
+    size_t n;
+    if (n_test == 0)
+        return infl_fail(INFL_E_ARGUMENT, "%s: n_test is 0; expected the number of reports", function);
+    INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, function));
+    INFL_ALLOCATE(norms, n);
+    infl_status status = infl_influence_gradient_norms(influence, train_rows, n, with_decay, norms);
+    infl_precision precision = infl_objective_precision(influence->train);
+    for (size_t t = 0; t < n_test && status == INFL_OK; t++)
+        for (size_t i = 0; i < n; i++)
+            bounds[t * n + i] = scale * norms[i] * infl_score_bound(&reports[t], precision, 0);
+    infl_release(norms);
+    return infl_in_name_of(function, status);
+}
+
+infl_status infl_influence_score_bounds(infl_influence *influence, const infl_solve_report *reports, size_t n_test,
+                                        const size_t *train_rows, size_t n_train, double *bounds) {
+    INFL_REQUIRE(influence);
+    INFL_REQUIRE(reports);
+    INFL_REQUIRE(bounds);
+    int with_decay = infl_influence_includes_decay(influence, INFL_ROW_DECAY_EXCLUDED);
+    return bound(influence, reports, n_test, train_rows, n_train, with_decay, 1, bounds, __func__);
+}
+
+infl_status infl_influence_removal_bounds(infl_influence *influence, const infl_solve_report *reports, size_t n_test,
+                                          const size_t *train_rows, size_t n_train, double *bounds) {
+    INFL_REQUIRE(influence);
+    INFL_REQUIRE(reports);
+    INFL_REQUIRE(bounds);
+    double scale;
+    INFL_TRY(infl_influence_removal_scale(influence, __func__, &scale));
+    int with_decay = infl_influence_includes_decay(influence, INFL_ROW_DECAY_INCLUDED);
+    return bound(influence, reports, n_test, train_rows, n_train, with_decay, scale, bounds, __func__);
 }
 
 /* Whether position a comes before b; a total order, as equal scores go by position. */

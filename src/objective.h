@@ -74,6 +74,8 @@ typedef struct infl_source_ops {
     infl_status (*check_kind)(const void *self, infl_curvature_kind kind);
     /* bytes of workspace for products with k vectors over n rows */
     infl_status (*memory)(const void *self, void *workspace, size_t n, size_t k, size_t *bytes);
+    /* the loss of a row; NULL, or INFL_E_UNSUPPORTED: the caller's own */
+    infl_status (*describe_loss)(const void *self, infl_loss *loss);
     /* adds to the hashes what the sums over these rows depend on, n rows in order: model is of θ and the state too */
     infl_status (*identify)(const void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data);
 } infl_source_ops;

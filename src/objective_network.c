@@ -255,6 +255,11 @@ static void hash_rows(infl_hash *hash, const infl_dataset *dataset, const size_t
     }
 }
 
+static infl_status describe_loss(const void *self, infl_loss *loss) {
+    *loss = ((const network_source *)self)->loss;
+    return INFL_OK;
+}
+
 static infl_status identify(const void *self, const size_t *rows, size_t n, infl_hash *model, infl_hash *data) {
     const network_source *source = self;
     const infl_loss *loss = &source->loss;
@@ -290,5 +295,6 @@ const infl_source_ops infl_network_source = {
     .dense = dense,
     .check_kind = check_kind,
     .memory = memory,
+    .describe_loss = describe_loss,
     .identify = identify,
 };

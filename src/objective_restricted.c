@@ -298,6 +298,11 @@ static infl_status dense(const void *self, void *workspace, const infl_dense_cal
     return status;
 }
 
+static infl_status describe_loss(const void *self, infl_loss *loss) {
+    const restricted_source *source = self;
+    return source->ops->describe_loss == NULL ? INFL_E_UNSUPPORTED : source->ops->describe_loss(source->inner, loss);
+}
+
 static infl_status check_kind(const void *self, infl_curvature_kind kind) {
     const restricted_source *source = self;
     return source->ops->check_kind(source->inner, kind);
@@ -345,6 +350,7 @@ const infl_source_ops infl_restricted_source = {
     .products = products,
     .dense = dense,
     .check_kind = check_kind,
+    .describe_loss = describe_loss,
     .memory = memory,
     .identify = identify,
 };
