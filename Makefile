@@ -92,7 +92,7 @@ FUZZ ?= $(FUZZ_TARGETS)
 TEST_SOURCES := $(sort $(wildcard tests/*.c)) $(filter-out tests/fuzz/seeds.c,$(FUZZ_SOURCES))
 TEST_OBJECTS := $(TEST_SOURCES:%.c=$(OBJ)/%.o)
 TEST_PROGRAM := $(BUILD)/tests/run_tests
-ORACLE_PROGRAM := $(BUILD)/tests/oracle/ours
+ORACLE_PROGRAMS := $(addprefix $(BUILD)/tests/oracle/,ours scores)
 SUITES := $(patsubst tests/test_%.c,%,$(filter tests/test_%,$(TEST_SOURCES)))
 
 STATIC := $(LIB)/libinfluence.a
@@ -249,13 +249,14 @@ check: all headercheck symbolcheck docscheck $(TEST_PROGRAM) ## all tests; TEST=
 run-tests: $(TEST_PROGRAM)
 	$(TEST_PROGRAM) $(TEST)
 
-$(ORACLE_PROGRAM): $(OBJ)/tests/oracle/ours.o $(STATIC)
+$(ORACLE_PROGRAMS): $(BUILD)/tests/oracle/%: $(OBJ)/tests/oracle/%.o $(STATIC)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-oracle: $(ORACLE_PROGRAM) ## every network of the zoo against PyTorch, where that is installed
-	@if command -v python3 >/dev/null; then tests/oracle/compare.py $(ORACLE_PROGRAM); \
+oracle: $(ORACLE_PROGRAMS) ## the zoo against PyTorch, files and scores against NumPy, where those are installed
+	@if command -v python3 >/dev/null; then \
+	tests/oracle/scores.py $(BUILD)/tests/oracle/scores && tests/oracle/compare.py $(BUILD)/tests/oracle/ours; \
 	else echo 'oracle: skipped; there is no python3 here'; fi
 
 headercheck: ## the header as C11 and C++17 under every compiler there is
@@ -419,5 +420,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 ALL_OBJECTS := $(OBJECTS) $(TEST_OBJECTS) $(EXAMPLES:%.c=$(OBJ)/%.o) $(EXAMPLE_COMMON:%.c=$(OBJ)/%.o) \
-               $(BENCHES:%.c=$(OBJ)/%.o) $(OBJ)/tests/oracle/ours.o $(OBJ)/tests/fuzz/seeds.o
+               $(BENCHES:%.c=$(OBJ)/%.o) $(ORACLE_PROGRAMS:$(BUILD)/%=$(OBJ)/%.o) $(OBJ)/tests/fuzz/seeds.o
 -include $(ALL_OBJECTS:.o=.d)

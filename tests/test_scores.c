@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "files.h"
 #include "linear.h"
 #include "spectral.h"
@@ -185,6 +186,15 @@ START_TEST(test_bounds) {
                             ck_assert_msg(off <= bounds[at], "single %d, method %d, quantity %d, (%zu, %zu): %g > %g",
                                           single, method, quantity, t, i, off, bounds[at]);
                             tightest = fmin(tightest, bounds[at] / off);
+                            /* and they are what the formula says */
+                            infl_solve_report r;
+                            assert_ok(infl_scores_report(scores, t, &r));
+                            const double *row = g + (has_tests(quantity) ? i : t) * p;
+                            double u = 64 * (single ? FLT_EPSILON : DBL_EPSILON);
+                            double norm = quantity == INFL_QUANTITY_NORMS ? 1 : sqrt(linear_dot(row, row, p));
+                            double by_solve = u * (quantity == INFL_QUANTITY_NORMS ? 0 : r.solution_norm) +
+                                              u * r.rhs_norm / r.lambda_floor + r.error_bound;
+                            ck_assert_double_eq_tol(bounds[at] / (fabs(info.scale) * norm * by_solve), 1, 1e-3);
                         }
                     }
                     /* a solve short of the solution is what the bound is for: some number comes near it. (That of
@@ -537,6 +547,43 @@ START_TEST(test_overwrite) {
 }
 END_TEST
 
+/* Killed by an error between the moves, the old files are there again; nothing is left beside. */
+START_TEST(test_place) {
+    pair here = new_pair();
+    static unsigned char found[MOST];
+    for (int old = 0; old < 2; old++)
+        for (int failing = 0; failing < 2; failing++) {
+            infl_new_file files[2];
+            if (old) {
+                overwrite(here.npy, (const unsigned char *)"array", 5);
+                overwrite(here.json, (const unsigned char *)"text", 4);
+            }
+            for (int i = 0; i < 2; i++) {
+                assert_ok(infl_new_file_open(&files[i], i == 0 ? here.npy : here.json));
+                assert_ok(infl_new_file_write(&files[i], "other", 3));
+                assert_ok(infl_new_file_close(&files[i]));
+            }
+            char *end = files[failing].name + strlen(files[failing].name) - 1, name[400];
+            snprintf(name, sizeof name, "%s", files[failing].name);
+            *end = 'x'; /* a file that is not there cannot be moved */
+            ck_assert_int_eq(infl_new_files_place(files, 2), INFL_E_IO);
+            assert_says(failing == 0 ? here.npy : here.json);
+            infl_new_file_end(&files[0]);
+            infl_new_file_end(&files[1]);
+            ck_assert_int_eq(unlink(name), 0);
+            if (old) {
+                ck_assert_uint_eq(contents(here.npy, found), 5);
+                ck_assert_mem_eq(found, "array", 5);
+                ck_assert_uint_eq(contents(here.json, found), 4);
+                ck_assert_mem_eq(found, "text", 4);
+            } else {
+                ck_assert(access(here.npy, F_OK) != 0 && access(here.json, F_OK) != 0);
+            }
+        }
+    end_pair(&here);
+}
+END_TEST
+
 START_TEST(test_check) {
     fixture f = plain_fixture();
     infl_scores *scores = scores_of(&f, INFL_QUANTITY_SCORES, 1), *self = scores_of(&f, INFL_QUANTITY_SELF, 1);
@@ -604,6 +651,7 @@ Suite *scores_suite(void) {
     add_case(suite, "scores/damage", test_damage, 1);
     add_case(suite, "scores/mismatch", test_mismatch, 1);
     add_case(suite, "scores/overwrite", test_overwrite, 1);
+    add_case(suite, "scores/place", test_place, 1);
     add_case(suite, "scores/check", test_check, 1);
     add_case(suite, "scores/arguments", test_arguments, 1);
     return suite;
