@@ -1230,12 +1230,21 @@ typedef struct infl_scores_info {
     int curvature_kind;        /* infl_curvature_kind; −1: of a matrix; −2: of the caller's own product             */
     double damping;            /* λ                                                                                 */
     int damping_automatic;     /* 1: INFL_DAMPING_AUTO found it                                                     */
-    infl_inverse_options inverse; /* method and options, tolerance resolved; without progress                       */
+    /* infl_inverse_options: the method, and what it was told, tolerance resolved */
+    infl_inverse_method method;
+    infl_eigen_policy eigen_policy;
+    double cutoff, tolerance;
+    size_t max_iterations;
+    int accept_unconverged;
+    int lissa_plain;
+    double lissa_scale;
+    size_t lissa_batch, lissa_repeats, lissa_check, cg_batch;
+    uint64_t seed;
     infl_precision stored;     /* INFL_F32: the numbers were in a file as f4, and are rounded to it                 */
     const char *formula;       /* "I(z, z_t) = −∇ℓ(z_t)ᵀ (C + λI)⁻¹ g(z), g(z) = ∇ℓ(z)"                             */
     const char *library_version; /* that computed them                                                              */
     const char *label, *note, *date; /* the caller's, as given to infl_scores_save; NULL: none                      */
-    double reserved[4];
+    double reserved[8];        /* 0                                                                                 */
 } infl_scores_info;
 INFL_API infl_status infl_scores_describe(const infl_scores *scores, infl_scores_info *info);
 

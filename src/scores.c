@@ -70,6 +70,22 @@ static infl_status describe_loss(const infl_objective *objective, int *kind, dou
     return status;
 }
 
+static void describe_inverse(infl_scores_info *info, const infl_inverse_options *options) {
+    info->method = options->method;
+    info->eigen_policy = options->eigen_policy;
+    info->cutoff = options->cutoff;
+    info->tolerance = options->tolerance;
+    info->max_iterations = options->max_iterations;
+    info->accept_unconverged = options->accept_unconverged;
+    info->lissa_plain = options->lissa_plain;
+    info->lissa_scale = options->lissa_scale;
+    info->lissa_batch = options->lissa_batch;
+    info->lissa_repeats = options->lissa_repeats;
+    info->lissa_check = options->lissa_check;
+    info->cg_batch = options->cg_batch;
+    info->seed = options->seed;
+}
+
 /* All but the numbers. */
 static infl_status describe(infl_scores *scores, const infl_influence *influence, infl_objective *test) {
     infl_scores_info *info = &scores->info;
@@ -85,9 +101,7 @@ static infl_status describe(infl_scores *scores, const infl_influence *influence
     info->precision = infl_objective_precision(train);
     info->damping = curvature->damping;
     info->damping_automatic = curvature->automatic;
-    info->inverse = inverse->options;
-    info->inverse.progress = NULL;
-    info->inverse.progress_context = NULL;
+    describe_inverse(info, &inverse->options);
     info->stored = INFL_F64;
     INFL_TRY(infl_scores_copy_string(&scores->library_version, INFL_VERSION_STRING));
     info->library_version = scores->library_version;

@@ -38,12 +38,12 @@ typedef struct field {
 static const field info_fields[] = {OF(infl_scores_info, n, SIZE), OF(infl_scores_info, p, SIZE),
                                     OF(infl_scores_info, decay, REAL)};
 static const field option_fields[] = {
-    OF(infl_inverse_options, cutoff, REAL),         OF(infl_inverse_options, tolerance, REAL),
-    OF(infl_inverse_options, max_iterations, SIZE), OF(infl_inverse_options, accept_unconverged, FLAG),
-    OF(infl_inverse_options, lissa_scale, REAL),    OF(infl_inverse_options, lissa_batch, SIZE),
-    OF(infl_inverse_options, lissa_repeats, SIZE),  OF(infl_inverse_options, lissa_check, SIZE),
-    OF(infl_inverse_options, seed, SEED),           OF(infl_inverse_options, lissa_plain, FLAG),
-    OF(infl_inverse_options, cg_batch, SIZE)};
+    OF(infl_scores_info, cutoff, REAL),         OF(infl_scores_info, tolerance, REAL),
+    OF(infl_scores_info, max_iterations, SIZE), OF(infl_scores_info, accept_unconverged, FLAG),
+    OF(infl_scores_info, lissa_scale, REAL),    OF(infl_scores_info, lissa_batch, SIZE),
+    OF(infl_scores_info, lissa_repeats, SIZE),  OF(infl_scores_info, lissa_check, SIZE),
+    OF(infl_scores_info, seed, SEED),           OF(infl_scores_info, lissa_plain, FLAG),
+    OF(infl_scores_info, cg_batch, SIZE)};
 static const field report_fields[] = {
     OF(infl_solve_report, residual, REAL),   OF(infl_solve_report, converged, FLAG),
     OF(infl_solve_report, iterations, SIZE), OF(infl_solve_report, products, REAL),
@@ -246,9 +246,9 @@ static infl_status make_manifest(const infl_scores *scores, infl_precision store
     else
         put_objective(&w, "test", info->test_loss, info->test_temperature, &scores->test);
     put_curvature(&w, scores);
-    put_string(&options, "method", methods[info->inverse.method]);
-    put_string(&options, "eigen_policy", policies[info->inverse.eigen_policy]);
-    put_fields(&options, &info->inverse, option_fields, COUNT(option_fields));
+    put_string(&options, "method", methods[info->method]);
+    put_string(&options, "eigen_policy", policies[info->eigen_policy]);
+    put_fields(&options, info, option_fields, COUNT(option_fields));
     put_object(&w, "inverse", &options);
     put_solves(&w, scores);
     if (info->n_test != 0) {
@@ -512,16 +512,15 @@ static infl_status get_curvature(const reader *manifest, infl_scores *scores) {
     return get_hash(&r, "data", scores->curvature.data);
 }
 
-static infl_status get_inverse(const reader *manifest, infl_inverse_options *options) {
+static infl_status get_inverse(const reader *manifest, infl_scores_info *info) {
     reader r;
     int method, policy;
-    *options = (infl_inverse_options)INFL_INVERSE_OPTIONS_INIT;
     INFL_TRY(get_object(manifest, "inverse", "inverse.", &r));
     INFL_TRY(get_word(&r, "method", methods, COUNT(methods), &method));
     INFL_TRY(get_word(&r, "eigen_policy", policies, COUNT(policies), &policy));
-    options->method = (infl_inverse_method)method;
-    options->eigen_policy = (infl_eigen_policy)policy;
-    return get_fields(&r, options, option_fields, COUNT(option_fields));
+    info->method = (infl_inverse_method)method;
+    info->eigen_policy = (infl_eigen_policy)policy;
+    return get_fields(&r, info, option_fields, COUNT(option_fields));
 }
 
 static infl_status get_solves(const reader *manifest, infl_scores *scores) {
@@ -587,7 +586,7 @@ static infl_status get_all(const reader *manifest, infl_scores *scores) {
     if (has_tests)
         INFL_TRY(get_objective(manifest, "test", "test.", &info->test_loss, &info->test_temperature, &scores->test));
     INFL_TRY(get_curvature(manifest, scores));
-    INFL_TRY(get_inverse(manifest, &info->inverse));
+    INFL_TRY(get_inverse(manifest, info));
     INFL_TRY(get_solves(manifest, scores));
     if (has_tests)
         INFL_TRY(get_row_norms(manifest, scores));

@@ -244,6 +244,31 @@ static void dataset_from_cifar10(void *options, outcome *o) {
         record_images(o, dataset);
 }
 
+/* three rows of two features, and real targets */
+static const infl_npy_options given_npy_options = {sizeof given_npy_options, 0.3, 1.0, INFL_F32, INFL_TARGET_REAL, 5};
+
+static temporary_file npy_file(const char *shape, const unsigned char *numbers, size_t n) {
+    unsigned char bytes[160] = "\x93NUMPY\x01";
+    bytes[8] = 118;
+    memset(bytes + 10, ' ', 118);
+    int length = snprintf((char *)bytes + 10, 118, "{'descr': '|u1', 'fortran_order': False, 'shape': %s, }", shape);
+    bytes[10 + length] = ' ';
+    memcpy(bytes + 128, numbers, n);
+    return write_file(bytes, 128 + n, 0);
+}
+
+static void dataset_from_npy(void *options, outcome *o) {
+    infl_dataset *dataset;
+    temporary_file x = npy_file("(3, 2)", (const unsigned char *)"\1\2\3\4\5\6", 6);
+    temporary_file y = npy_file("(3,)", (const unsigned char *)"\0\2\1", 3);
+    if (went_well(o, infl_dataset_from_npy(&dataset, x.path, y.path, options))) {
+        record_dataset(o, dataset);
+        infl_dataset_destroy(dataset);
+    }
+    unlink(x.path);
+    unlink(y.path);
+}
+
 static const infl_conv2d given_conv2d = {sizeof given_conv2d, 4, {2, 1}, {1, 2}, {1, 0}, 2, 0, INFL_INIT_GLOROT};
 static const infl_pool2d given_pool2d = {sizeof given_pool2d, {3, 2}, {1, 2}, {1, 1}};
 static const infl_batch_norm given_batch_norm = {sizeof given_batch_norm, 0.5, 0.3};
@@ -803,6 +828,42 @@ static void retrain_output(void *output, outcome *o) {
     destroy_world(&w);
 }
 
+static const infl_scores_save_options given_save_options = {sizeof given_save_options, INFL_F32, "a", "b", "c"};
+
+static void scores_save(void *options, outcome *o) {
+    world w = create_world();
+    infl_inverse *inverse;
+    infl_influence *influence;
+    infl_scores *scores, *loaded;
+    infl_scores_info info;
+    temporary_file place = write_file("", 0, 0);
+    char npy[600], json[600];
+    assert_ok(infl_inverse_create(&inverse, w.curvature, NULL));
+    assert_ok(infl_influence_create(&influence, w.objective, inverse, NULL));
+    assert_ok(infl_scores_create(&scores, influence, INFL_QUANTITY_SELF, NULL, NULL, 0, NULL, 0));
+    if (went_well(o, infl_scores_save(scores, place.path, options))) {
+        assert_ok(infl_scores_load(&loaded, place.path));
+        assert_ok(infl_scores_describe(loaded, &info));
+        record(o, infl_scores_values(loaded), N);
+        record_one(o, info.stored);
+        const char *const texts[] = {info.label, info.note, info.date};
+        for (size_t i = 0; i < 3; i++)
+            record_one(o, texts[i] == NULL ? -1 : texts[i][0]);
+        for (size_t i = 0; i < sizeof info.reserved / sizeof info.reserved[0]; i++)
+            ck_assert(info.reserved[i] == 0.0);
+        infl_scores_destroy(loaded);
+    }
+    snprintf(npy, sizeof npy, "%s.npy", place.path);
+    snprintf(json, sizeof json, "%s.json", place.path);
+    unlink(npy);
+    unlink(json);
+    unlink(place.path);
+    infl_scores_destroy(scores);
+    infl_influence_destroy(influence);
+    infl_inverse_destroy(inverse);
+    destroy_world(&w);
+}
+
 static const struct {
     const char *function, *type;
     const void *given;
@@ -813,6 +874,7 @@ static const struct {
     {"infl_dataset_from_csv", "infl_csv_options", &given_csv_options, dataset_from_csv, 0},
     {"infl_dataset_from_idx", "infl_image_options", &given_image_options, dataset_from_idx, 0},
     {"infl_dataset_from_cifar10", "infl_image_options", &given_image_options, dataset_from_cifar10, 0},
+    {"infl_dataset_from_npy", "infl_npy_options", &given_npy_options, dataset_from_npy, 0},
     {"infl_builder_conv2d", "infl_conv2d", &given_conv2d, builder_conv2d, 0},
     {"infl_builder_max_pool2d", "infl_pool2d", &given_pool2d, builder_max_pool2d, 0},
     {"infl_builder_average_pool2d", "infl_pool2d", &given_pool2d, builder_average_pool2d, 0},
@@ -835,6 +897,7 @@ static const struct {
     {"infl_inverse_create", "infl_inverse_options", &given_cg_options, inverse_create, 0},
     {"infl_inverse_load", "infl_inverse_options", &given_loading_options, inverse_load, 0},
     {"infl_influence_create", "infl_influence_options", &given_influence_options, influence_create, 0},
+    {"infl_scores_save", "infl_scores_save_options", &given_save_options, scores_save, 0},
     {"infl_train", "infl_train_options", &given_train_options, train, 0},
     {"infl_train", "infl_train_options", &given_adam_options, train, 0},
     {"infl_polish", "infl_polish_options", &given_polish_options, polish, 0},
