@@ -213,7 +213,7 @@ INFL_API infl_status infl_dataset_from_cifar10(infl_dataset **out, const char *c
 
 typedef struct infl_npy_options {
     size_t size;
-    double scale, offset;    /* a feature x becomes scale·x + offset; images of bytes: 1/255 and 0                     */
+    double scale, offset;    /* a feature x becomes scale·x + offset; images of bytes: 1/255 and 0                    */
     int precision;           /* INFL_F32 or INFL_F64, of the features as stored; -1: f32 where the file's type fits into
                                 it (f4, integers of up to 2 bytes, bool), else f64                                    */
     infl_target_kind target; /* class indices, or real targets                                                        */
@@ -224,8 +224,8 @@ typedef struct infl_npy_options {
 /*
  * A dataset from two arrays in NumPy's .npy format (numpy.save; versions 1.0 to 3.0, either byte order): features of
  * shape (n, ...), n rows of the product of the others, rows first or, of two dimensions, in Fortran's order too; and
- * targets, integers of shape (n,) as class indices, or with INFL_TARGET_REAL any numbers of shape (n,) or (n, t). f4, f8,
- * i1 to i8, u1 to u8 and bool are read. INFL_E_IO; INFL_E_FORMAT, with the file, what was found and what was expected:
+ * targets, integers of shape (n,) as class indices, or with INFL_TARGET_REAL any numbers of shape (n,) or (n, t). f4,
+ * f8, i1 to i8, u1 to u8 and bool are read. INFL_E_IO; INFL_E_FORMAT, with the file, what was found and what was expected:
  * it is no .npy file or damaged, is longer or shorter than its shape says, or has another shape than above; a class
  * index that is negative or beyond n_classes, a class below the largest that no row has (unless n_classes is given);
  * INFL_E_UNSUPPORTED: numbers of another type; INFL_E_NONFINITE, with row and column: NaN or an infinity, also of what
@@ -1051,10 +1051,10 @@ typedef struct infl_solve_report {
 
 /*
  * lambda_floor is known from theory where C is of a network and Gauss–Newton, or Fisher, positive semidefinite but for
- * the decay: λ, or λ + μ where all parameters are decayed; from the eigenvalues with INFL_EIGEN; and from the factor with
- * INFL_CHOLESKY, by inverse iteration on 16 random vectors, which overestimates it with a probability below 10⁻¹² and
- * is at least some 0.6 of λmin. The last two are less what rounding may have done to the matrix. With conjugate gradients or LiSSA on
- * a Hessian nothing is known: their eigenvalues are of a subspace, from which λmin may be as far down as it likes.
+ * the decay: λ, or λ + μ where all parameters are decayed; from the eigenvalues with INFL_EIGEN; and from the factor
+ * with INFL_CHOLESKY, by inverse iteration on 16 random vectors, which gives at least some 0.6 of λmin, and more than
+ * λmin with a probability below 10⁻¹². The last two are less what rounding may have done to the matrix. With conjugate
+ * gradients or LiSSA on a Hessian nothing is known: their eigenvalues are of a subspace, and λmin is anywhere below.
  *
  * error_bound is about C as it is in exact arithmetic at the model's θ, so that it covers the solve and the rounding of
  * C's products (docs/math.md has the derivation, and what in it is proven and what an allowance). It says nothing of
@@ -1207,8 +1207,8 @@ typedef enum infl_quantity {
 } infl_quantity;
 
 /*
- * Computes a quantity for the given rows, by the function named above, and keeps it with its description; the influence
- * and the objectives are not needed afterwards. Vectors have no test: it is NULL, and test_rows and n_test are not used.
+ * Computes a quantity for the given rows, by the function named above, and keeps it with its description; influence
+ * and objectives are not needed afterwards. Vectors have no test: it is NULL, and test_rows and n_test are not used.
  */
 INFL_API infl_status infl_scores_create(infl_scores **out, infl_influence *influence, infl_quantity quantity,
                                         infl_objective *test, const size_t *test_rows, size_t n_test,
@@ -1282,11 +1282,11 @@ typedef struct infl_scores_save_options {
 #define INFL_SCORES_SAVE_OPTIONS_INIT {sizeof(infl_scores_save_options), INFL_F64, NULL, NULL, NULL}
 
 /*
- * The numbers as <path>.npy, which numpy.load opens, and all that is known of them as <path>.json: its keys say what the
- * handle's accessors do, with the identities of model and data, and the XXH3 (128 bits) of the .npy file. null stands for what
- * is not known or not defined. The same bits for the same problem. Both files appear whole or not at all: what was
- * there before is set aside first, so that no array ever stands beside the description of another. INFL_E_IO;
- * INFL_E_NONFINITE: a number is too large for f4; INFL_E_ARGUMENT: a string is not UTF-8.
+ * The numbers as <path>.npy, which numpy.load opens, and all that is known of them as <path>.json: its keys say what
+ * the handle's accessors do, with the identities of model and data, and the XXH3 (128 bits) of the .npy file. null
+ * stands for what is not known or not defined. The same bits for the same problem. Both files appear whole or not at
+ * all: what was there before is set aside first, so that no array ever stands beside the description of another.
+ * INFL_E_IO; INFL_E_NONFINITE: a number is too large for f4; INFL_E_ARGUMENT: a string is not UTF-8.
  */
 INFL_API infl_status infl_scores_save(const infl_scores *scores, const char *path,
                                       const infl_scores_save_options *options);

@@ -12,7 +12,7 @@ struct infl_influence {
     size_t n, p;
 };
 
-/* Whether the gradient g(z) of a training row includes the decay: as the options say, else the default of the quantity. */
+/* Whether the gradient g(z) of a training row includes the decay: as the options say, else as the quantity has it. */
 int infl_influence_includes_decay(const infl_influence *influence, infl_decay_in_gradient otherwise);
 
 /* Removing a row takes its share out of a mean over n rows, or leaves a mean over n−1. */
@@ -23,8 +23,8 @@ infl_status infl_influence_gradient_norms(const infl_influence *influence, const
                                           double *norms);
 
 /*
- * How far gᵀx is from gᵀ(C + λI)⁻¹b at most, for a g with ‖g‖ = 1: by the solve, and by gradients and dot products in the
- * given precision. norms: of x − (C + λI)⁻¹b itself, where b alone was computed.
+ * How far gᵀx is from gᵀ(C + λI)⁻¹b at most, for a g with ‖g‖ = 1: by the solve, and by gradients and dot products in
+ * the given precision. norms: of x − (C + λI)⁻¹b itself, where b alone was computed.
  */
 double infl_score_bound(const infl_solve_report *report, infl_precision precision, int norms);
 

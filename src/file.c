@@ -30,6 +30,15 @@ infl_status infl_file_open(FILE **stream, size_t *size, const char *path) {
     return INFL_OK;
 }
 
+infl_status infl_file_read(FILE *stream, const char *path, void *bytes, size_t n) {
+    errno = 0;
+    if (fread(bytes, 1, n, stream) == n)
+        return INFL_OK;
+    if (ferror(stream) || errno != 0)
+        return infl_file_fail(path, "the file cannot be read", errno);
+    return infl_fail(INFL_E_FORMAT, "the file has become shorter since it was opened (%s)", path);
+}
+
 /* A new file in path's folder; its name is to be released. −1 with errno; −2: there is no memory. */
 static int open_beside(const char *path, char **name) {
     const char *slash = strrchr(path, '/');
@@ -88,22 +97,33 @@ static infl_status move(const char *from, const char *to, const char *path) {
 
 /* Moves what is at path aside, under a new name that is to be released; NULL where nothing is. */
 static infl_status set_aside(const char *path, char **aside) {
+    char *name;
     *aside = NULL;
     if (access(path, F_OK) != 0)
         return INFL_OK;
-    int descriptor = open_beside(path, aside), error = errno;
-    if (descriptor == -2)
-        return INFL_E_MEMORY;
-    infl_status status = INFL_OK;
-    if (descriptor < 0)
-        status = infl_file_fail(path, "the file cannot be written", error);
-    else if (close(descriptor) != 0 || (status = move(path, *aside, path)) != INFL_OK)
-        unlink(*aside);
-    if (status != INFL_OK) {
-        infl_release(*aside);
-        *aside = NULL;
+    int descriptor = open_beside(path, &name), no_memory = descriptor == -2;
+    infl_status status = no_memory ? INFL_E_MEMORY : INFL_OK;
+    if (descriptor < 0 && !no_memory)
+        status = infl_file_fail(path, "the file cannot be written", errno);
+    if (descriptor >= 0) {
+        if (close(descriptor) != 0)
+            status = infl_file_fail(path, "the file cannot be written", errno);
+        if (status == INFL_OK)
+            status = move(path, name, path);
+        if (status != INFL_OK)
+            unlink(name);
     }
+    if (status == INFL_OK)
+        *aside = name;
+    else
+        infl_release(name);
     return status;
+}
+
+/* By whatever the file system still does; where that is nothing, it stays beside. */
+static void put_back(const char *aside, const char *path) {
+    if (rename(aside, path) != 0 && link(aside, path) == 0)
+        unlink(aside);
 }
 
 infl_status infl_new_files_place(infl_new_file *files, size_t n) {
@@ -129,7 +149,7 @@ infl_status infl_new_files_place(infl_new_file *files, size_t n) {
         if (status == INFL_OK)
             unlink(aside[i]);
         else
-            rename(aside[i], files[i].path); /* where even that fails it stays beside */
+            put_back(aside[i], files[i].path);
     }
     for (size_t i = 0; i < MOST; i++)
         infl_release(aside[i]);

@@ -12,8 +12,10 @@ infl_status infl_file_fail(const char *path, const char *what, int error);
 /* Opens a regular file, and says how many bytes it has. INFL_E_IO. *stream is to be closed also on failure. */
 infl_status infl_file_open(FILE **stream, size_t *size, const char *path);
 
-/* A file on its way: beside its place until it is whole. What is there and no file, such as a pipe, is written to straight
- * away. */
+/* The next n bytes. INFL_E_IO; INFL_E_FORMAT: there are fewer. */
+infl_status infl_file_read(FILE *stream, const char *path, void *bytes, size_t n);
+
+/* A file on its way: beside its place until it is whole. What is no file, such as a pipe, is written to straight away. */
 typedef struct infl_new_file {
     const char *path; /* borrowed */
     char *name;       /* of what stands beside; NULL: written straight away, or moved already */

@@ -358,8 +358,9 @@ static infl_status bound(infl_influence *influence, const infl_solve_report *rep
     if (n_test == 0)
         return infl_fail(INFL_E_ARGUMENT, "%s: n_test is 0; expected the number of reports", function);
     INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, function));
-    INFL_ALLOCATE(norms, n);
-    infl_status status = infl_influence_gradient_norms(influence, train_rows, n, with_decay, norms);
+    norms = infl_allocate(n, sizeof *norms);
+    infl_status status =
+        norms == NULL ? INFL_E_MEMORY : infl_influence_gradient_norms(influence, train_rows, n, with_decay, norms);
     infl_precision precision = infl_objective_precision(influence->train);
     for (size_t t = 0; t < n_test && status == INFL_OK; t++)
         for (size_t i = 0; i < n; i++)

@@ -49,10 +49,7 @@ wrong(const infl_npy *file, const char *format, ...) {
 }
 
 static infl_status read_bytes(infl_npy *file, void *bytes, size_t n) {
-    errno = 0;
-    if (fread(bytes, 1, n, file->stream) != n)
-        return ferror(file->stream) ? infl_file_fail(file->path, "the file cannot be read", errno)
-                                    : wrong(file, "the file has become shorter since it was opened");
+    INFL_TRY(infl_file_read(file->stream, file->path, bytes, n));
     if (file->hash != NULL)
         infl_hash_raw(file->hash, bytes, n);
     return INFL_OK;
@@ -211,12 +208,12 @@ static infl_status translate(infl_npy *file, const char *text, size_t n, size_t 
         status = wrong(file, "byte %zu: the header ends within a bracket", offset + n);
     if (status == INFL_OK) {
         json_error_t error;
+        errno = 0; /* without memory Jansson may complain of a text that it cut, or take it */
         file->header = json_loadb(t.to, t.written, JSON_REJECT_DUPLICATES, &error);
-        if (file->header == NULL)
-            status =
-                json_error_code(&error) == json_error_out_of_memory
-                    ? infl_fail(INFL_E_MEMORY, "there is no memory for the header of %s", file->path)
-                    : wrong(file, "byte %zu: the header is not the literal of a dictionary: %s", offset, error.text);
+        if (errno == ENOMEM)
+            status = infl_fail(INFL_E_MEMORY, "there is no memory for the header of %s", file->path);
+        else if (file->header == NULL)
+            status = wrong(file, "byte %zu: the header is not the literal of a dictionary: %s", offset, error.text);
     }
     infl_release(t.to);
     return status;

@@ -1,6 +1,6 @@
 /*
- * Arrays in NumPy's .npy format, versions 1.0 to 3.0: a magic string, the length of a header, the header (the literal of a
- * Python dictionary with type, order and shape), then the numbers.
+ * Arrays in NumPy's .npy format, versions 1.0 to 3.0: a magic string, the length of a header, the header (the literal
+ * of a Python dictionary with type, order and shape), then the numbers.
  */
 #ifndef INFL_NPY_H
 #define INFL_NPY_H
@@ -24,8 +24,8 @@ typedef struct infl_npy_array {
 } infl_npy_array;
 
 /*
- * Opens a file, which nobody has to trust: its header is read and checked, also that the numbers end with the file. hash,
- * where it is not NULL, is given all bytes of the file as they are read. INFL_E_IO; INFL_E_FORMAT: what is wrong, and
+ * Opens a file, which nobody has to trust: its header is read and checked, also that the numbers end with the file.
+ * hash, where it is not NULL, is given all bytes of the file as they are read. INFL_E_IO; INFL_E_FORMAT: what is wrong, and
  * where; INFL_E_UNSUPPORTED: numbers that are not of a type above, more than two dimensions in Fortran's order.
  */
 infl_status infl_npy_open(infl_npy **out, const char *path, infl_hash *hash);

@@ -170,7 +170,7 @@ infl_status infl_scores_create(infl_scores **out, infl_influence *influence, inf
         INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, __func__));
     INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, __func__));
     infl_scores *scores;
-    INFL_ALLOCATE(scores, 1);
+    INFL_ALLOCATE_NAMED(scores, 1);
     infl_status status = INFL_OK;
     scores->info = (infl_scores_info){.quantity = quantity, .n_test = t, .n_train = n};
     scores->n_reports = has_tests ? t : n;
@@ -266,7 +266,7 @@ infl_status infl_scores_top(const infl_scores *scores, size_t test, infl_directi
     int same = info->helpful_sign < 0;
     infl_direction asked = (direction == INFL_HELPFUL) == same ? INFL_HELPFUL : INFL_HARMFUL;
     size_t *positions;
-    INFL_ALLOCATE(positions, k);
+    INFL_ALLOCATE_NAMED(positions, k);
     infl_status status = infl_influence_top(scores->values + test * n, n, asked, k, positions);
     for (size_t i = 0; i < k && status == INFL_OK; i++)
         rows[i] = scores->train_rows[positions[i]];

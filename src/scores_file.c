@@ -212,9 +212,27 @@ static void put_numbers(writer *w, const char *key, const size_t *sizes, const d
     put(w, key, array);
 }
 
-/* The whole manifest as text, to be freed by free(). */
+static infl_status no_memory(void) {
+    return infl_fail(INFL_E_MEMORY, "there is no memory for the description of the scores");
+}
+
+/* Its text, to be released; NULL: there is no memory. (json_dumps loses what its own buffer has no room for.) */
+static char *dump(const json_t *manifest, size_t *length) {
+    static const size_t flags = JSON_INDENT(1);
+    *length = json_dumpb(manifest, NULL, 0, flags);
+    char *text = *length > 0 ? infl_allocate(*length + 1, 1) : NULL;
+    if (text != NULL && json_dumpb(manifest, text, *length, flags) != *length) {
+        infl_release(text);
+        text = NULL;
+    }
+    if (text != NULL)
+        text[(*length)++] = '\n';
+    return text;
+}
+
+/* The whole manifest as text, to be released. */
 static infl_status make_manifest(const infl_scores *scores, infl_precision stored, const char *array_hash,
-                                 const char *label, const char *note, const char *date, char **text) {
+                                 const char *label, const char *note, const char *date, char **text, size_t *length) {
     const infl_scores_info *info = &scores->info;
     const infl_quantity_kind *quantity = &infl_quantities[info->quantity];
     char hash[HASH_TEXT];
@@ -261,12 +279,10 @@ static infl_status make_manifest(const infl_scores *scores, infl_precision store
     if (!w.failed && (status = hash_manifest(w.object, hash)) == INFL_OK) {
         put_string(&w, "hash", hash);
         if (!w.failed)
-            *text = json_dumps(w.object, JSON_INDENT(1));
+            *text = dump(w.object, length);
     }
     json_decref(w.object);
-    if (status == INFL_OK && *text == NULL)
-        status = infl_fail(INFL_E_MEMORY, "there is no memory for the description of the scores");
-    return status;
+    return status == INFL_OK && *text == NULL ? no_memory() : status;
 }
 
 /* <path><ending>, to be released. */
@@ -299,7 +315,10 @@ static infl_status write_array(infl_new_file *file, const infl_scores *scores, i
 }
 
 static infl_status check_text(const char *text, const char *name) {
+    errno = 0;
     json_t *string = text == NULL ? json_null() : json_string(text);
+    if (string == NULL && errno == ENOMEM)
+        return infl_in_name_of("infl_scores_save", no_memory());
     if (string == NULL)
         return infl_fail(INFL_E_ARGUMENT, "infl_scores_save: %s is not UTF-8", name);
     json_decref(string);
@@ -320,6 +339,7 @@ infl_status infl_scores_save(const infl_scores *scores, const char *path, const 
     infl_precision stored = o.precision == INFL_F32 ? INFL_F32 : info->stored;
     infl_new_file files[2] = {{.path = NULL}, {.path = NULL}};
     char *npy = NULL, *json = NULL, *text = NULL, hash[HASH_TEXT];
+    size_t length = 0;
     infl_status status = path_of(&npy, path, ".npy");
     if (status == INFL_OK)
         status = path_of(&json, path, ".json");
@@ -328,21 +348,20 @@ infl_status infl_scores_save(const infl_scores *scores, const char *path, const 
     if (status == INFL_OK)
         status = write_array(&files[0], scores, (infl_precision)o.precision, hash);
     if (status == INFL_OK)
-        status = make_manifest(scores, stored, hash, o.label != NULL ? o.label : info->label,
-                               o.note != NULL ? o.note : info->note, o.date != NULL ? o.date : info->date, &text);
+        status =
+            make_manifest(scores, stored, hash, o.label != NULL ? o.label : info->label,
+                          o.note != NULL ? o.note : info->note, o.date != NULL ? o.date : info->date, &text, &length);
     if (status == INFL_OK)
         status = open_regular(&files[1], json);
     if (status == INFL_OK)
-        status = infl_new_file_write(&files[1], text, strlen(text));
-    if (status == INFL_OK)
-        status = infl_new_file_write(&files[1], "\n", 1);
+        status = infl_new_file_write(&files[1], text, length);
     if (status == INFL_OK)
         status = infl_new_file_close(&files[1]);
     if (status == INFL_OK)
         status = infl_new_files_place(files, 2);
     infl_new_file_end(&files[0]);
     infl_new_file_end(&files[1]);
-    free(text);
+    infl_release(text);
     infl_release(npy);
     infl_release(json);
     return infl_in_name_of(__func__, status);
@@ -598,19 +617,24 @@ static infl_status get_all(const reader *manifest, infl_scores *scores) {
 static infl_status read_manifest(json_t **out, const char *path) {
     FILE *stream = NULL;
     size_t size = 0;
+    char *text = NULL, expected[HASH_TEXT];
     json_error_t error;
-    char expected[HASH_TEXT];
     infl_status status = infl_file_open(&stream, &size, path);
-    if (status == INFL_OK) {
-        *out = json_loadf(stream, JSON_REJECT_DUPLICATES, &error);
-        if (*out == NULL)
-            status = json_error_code(&error) == json_error_out_of_memory
-                         ? infl_fail(INFL_E_MEMORY, "there is no memory for the description of the scores")
-                         : infl_fail(INFL_E_FORMAT, "byte %d: the file is not JSON: %s (%s)", error.position,
-                                     error.text, path);
-    }
+    if (status != INFL_OK)
+        goto out;
+    INFL_ALLOCATE_OR_OUT(text, size);
+    if ((status = infl_file_read(stream, path, text, size)) != INFL_OK)
+        goto out;
+    errno = 0; /* without memory Jansson may complain of a text that it cut, or take it */
+    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    if (errno == ENOMEM)
+        status = no_memory();
+    else if (*out == NULL)
+        status = infl_fail(INFL_E_FORMAT, "byte %d: the file is not JSON: %s (%s)", error.position, error.text, path);
+out:
     if (stream != NULL)
         fclose(stream);
+    infl_release(text);
     INFL_TRY(status);
     reader r = {path, "", *out};
     const char *format = json_string_value(json_object_get(*out, "format"));

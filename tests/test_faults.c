@@ -38,6 +38,7 @@ typedef struct world {
     infl_curvature *curvature;
     infl_inverse *inverse;
     infl_influence *influence;
+    infl_scores *scores;
     size_t p;
     double *vectors;       /* 2×p, each a different number */
     double *matrix;        /* p×p, symmetric and positive definite */
@@ -59,6 +60,7 @@ typedef struct results {
     infl_curvature *curvature;
     infl_inverse *inverse;
     infl_influence *influence;
+    infl_scores *scores;
 } results;
 enum { MARK = 0xA5 };
 
@@ -239,6 +241,7 @@ static void clear_folder(const world *w) {
 static void destroy_world(world *w) {
     clear_folder(w);
     rmdir(w->folder);
+    infl_scores_destroy(w->scores);
     infl_influence_destroy(w->influence);
     infl_inverse_destroy(w->inverse);
     infl_curvature_destroy(w->curvature);
@@ -329,6 +332,27 @@ static void put_idx(world *w) {
 }
 OPERATION(dataset_from_idx) {
     return infl_dataset_from_idx(&r->first, path_of(w, "images.gz"), path_of(w, "labels"), NULL);
+}
+/* A file of bytes in NumPy's format. */
+static void put_npy(const world *w, const char *name, const char *shape, const char *numbers, size_t n) {
+    char bytes[160] = "\x93NUMPY\x01";
+    bytes[8] = 118;
+    memset(bytes + 10, ' ', 118);
+    int length = snprintf(bytes + 10, 118, "{'descr': '|u1', 'fortran_order': False, 'shape': %s, }", shape);
+    bytes[10 + length] = ' ';
+    memcpy(bytes + 128, numbers, n);
+    put_file(w, name, bytes, 128 + n);
+}
+static void put_arrays(world *w) {
+    put_npy(w, "x.npy", "(3, 2)", "\1\2\3\4\5\6", 6);
+    put_npy(w, "y.npy", "(3,)", "\0\2\1", 3);
+}
+OPERATION(dataset_from_npy) { return infl_dataset_from_npy(&r->first, path_of(w, "x.npy"), path_of(w, "y.npy"), NULL); }
+OPERATION(dataset_from_npy_real) {
+    infl_npy_options options = INFL_NPY_OPTIONS_INIT;
+    options.precision = INFL_F64;
+    options.target = INFL_TARGET_REAL;
+    return infl_dataset_from_npy(&r->first, path_of(w, "x.npy"), path_of(w, "y.npy"), &options);
 }
 static void put_cifar10(world *w) {
     static const unsigned char records[2][2 * 3073] = {{3, 1, 2, 3}, {7, 9, 9, 9}};
@@ -593,6 +617,54 @@ OPERATION(influence_removal_parameters) {
 OPERATION(influence_removal_losses) {
     return infl_influence_removal_losses(w->influence, w->test, three_rows, 3, NULL, 0, r->numbers, r->reports);
 }
+static const infl_solve_report some_reports[2] = {
+    {.rhs_norm = 1, .solution_norm = 2, .lambda_floor = 0.5, .error_bound = 0.25},
+    {.rhs_norm = 3, .solution_norm = 4, .lambda_floor = 0.5, .error_bound = 0.125}};
+OPERATION(influence_score_bounds) {
+    return infl_influence_score_bounds(w->influence, some_reports, 2, three_rows, 3, r->numbers);
+}
+OPERATION(influence_removal_bounds) {
+    return infl_influence_removal_bounds(w->influence, some_reports, 2, NULL, 0, r->numbers);
+}
+OPERATION(scores_create) {
+    return infl_scores_create(&r->scores, w->influence, INFL_QUANTITY_REMOVAL_LOSSES, w->test, three_rows, 3, NULL, 0);
+}
+OPERATION(scores_create_self) {
+    return infl_scores_create(&r->scores, w->influence, INFL_QUANTITY_SELF, NULL, NULL, 0, three_rows, 3);
+}
+static void make_scores(world *w) {
+    assert_ok(infl_scores_create(&w->scores, w->influence, INFL_QUANTITY_SCORES, w->test, three_rows, 3, NULL, 0));
+}
+OPERATION(scores_describe) {
+    infl_scores_info info;
+    TRY(infl_scores_describe(w->scores, &info));
+    r->numbers[0] = info.damping;
+    return INFL_OK;
+}
+OPERATION(scores_report) { return infl_scores_report(w->scores, 1, r->reports); }
+OPERATION(scores_bounds) { return infl_scores_bounds(w->scores, r->numbers); }
+OPERATION(scores_top) { return infl_scores_top(w->scores, 1, INFL_HARMFUL, 3, r->sizes); }
+OPERATION(scores_check) {
+    UNUSED;
+    return infl_scores_check(w->scores, w->train, w->test);
+}
+OPERATION(scores_save) {
+    infl_scores_save_options options = INFL_SCORES_SAVE_OPTIONS_INIT;
+    UNUSED;
+    options.precision = INFL_F32;
+    options.label = "a";
+    return infl_scores_save(w->scores, path_of(w, "saved"), &options);
+}
+static void make_scores_beside_earlier(world *w) {
+    make_scores(w);
+    put_file(w, "saved.npy", "earlier", 7);
+    put_file(w, "saved.json", "before", 6);
+}
+static void save_scores(world *w) {
+    make_scores(w);
+    assert_ok(infl_scores_save(w->scores, path_of(w, "scores"), NULL));
+}
+OPERATION(scores_load) { return infl_scores_load(&r->scores, path_of(w, "scores")); }
 OPERATION(influence_top) {
     static const double scores[] = {3, 1, 2, 5, 4};
     UNUSED;
@@ -706,6 +778,8 @@ static const operation operations[] = {
     CALL(dataset_iris, .depth = NOTHING),
     CALL(dataset_from_idx, .prepare = put_idx),
     CALL(dataset_from_cifar10, .prepare = put_cifar10),
+    CALL(dataset_from_npy, .prepare = put_arrays),
+    CALL_AS(dataset_from_npy_real, dataset_from_npy, .prepare = put_arrays),
     CALL(dataset_relabel, .depth = DATA),
     CALL(dataset_subset, .depth = DATA),
     CALL(dataset_without, .depth = DATA),
@@ -801,7 +875,20 @@ static const operation operations[] = {
     CALL(influence_self, .depth = INFLUENCE),
     CALL(influence_removal_parameters, .depth = INFLUENCE),
     CALL(influence_removal_losses, .depth = INFLUENCE),
+    CALL(influence_score_bounds, .depth = INFLUENCE),
+    CALL(influence_removal_bounds, .depth = INFLUENCE),
     CALL(influence_top, .depth = NOTHING),
+    CALL(scores_create, .depth = INFLUENCE),
+    CALL(scores_create, .depth = INFLUENCE, .source = CUSTOM),
+    CALL_AS(scores_create_self, scores_create, .depth = INFLUENCE),
+    CALL(scores_describe, .depth = INFLUENCE, .prepare = make_scores),
+    CALL(scores_report, .depth = INFLUENCE, .prepare = make_scores),
+    CALL(scores_bounds, .depth = INFLUENCE, .prepare = make_scores),
+    CALL(scores_top, .depth = INFLUENCE, .prepare = make_scores),
+    CALL(scores_check, .depth = INFLUENCE, .prepare = make_scores),
+    CALL(scores_save, .depth = INFLUENCE, .prepare = make_scores, .writes = "saved.npy"),
+    CALL(scores_save, .depth = INFLUENCE, .prepare = make_scores_beside_earlier, .writes = "saved.npy"),
+    CALL(scores_load, .depth = INFLUENCE, .prepare = save_scores),
     OF_EACH_SOURCE(train, .depth = OBJECTIVE),
     CALL_AS(train_sgd, train, .depth = OBJECTIVE),
     CALL(polish, .depth = OBJECTIVE),
@@ -904,9 +991,10 @@ static void put_objective(record *to, infl_objective *objective) {
 }
 
 static void put_report(record *to, const infl_solve_report *report) {
-    double numbers[] = {report->residual,   report->products,           report->damping,   report->lambda_min,
-                        report->lambda_max, (double)report->iterations, report->converged, report->scale,
-                        report->batch,      report->deviation};
+    double numbers[] = {report->residual,   report->products,           report->damping,    report->lambda_min,
+                        report->lambda_max, (double)report->iterations, report->converged,  report->scale,
+                        report->batch,      report->deviation,          report->rhs_norm,   report->solution_norm,
+                        report->rounding,   report->lambda_floor,       report->error_bound};
     put(to, numbers, sizeof numbers / sizeof *numbers);
 }
 
@@ -968,6 +1056,17 @@ static void take_results(record *to, const world *w, const results *r) {
         infl_builder_destroy(r->builder);
     }
     put_operators(to, w, r);
+    if (!is_marked(&r->scores, sizeof r->scores)) {
+        infl_scores_info info;
+        double bounds[3 * ROWS];
+        assert_ok(infl_scores_describe(r->scores, &info));
+        assert_ok(infl_scores_bounds(r->scores, bounds));
+        size_t n = (info.n_test == 0 ? 1 : info.n_test) * info.n_train;
+        put(to, infl_scores_values(r->scores), n);
+        put(to, bounds, n);
+        put_bytes(to, info.formula, strlen(info.formula));
+        infl_scores_destroy(r->scores);
+    }
     if (!is_marked(&r->objective, sizeof r->objective)) {
         put_objective(to, r->objective);
         infl_objective_destroy(r->objective);
