@@ -236,6 +236,70 @@ static void put_all_weights(void) {
     put_weights("integers", 0, own, INFL_NUMBER_I64);
 }
 
+/* ---- npy: options, and a pair of files; by hand, as NumPy writes them */
+
+static size_t put_array(unsigned char *to, int version, const char *header, const void *numbers, size_t n) {
+    size_t length = strlen(header), length_bytes = version == 1 ? 2 : 4;
+    memcpy(to, "\x93NUMPY", 6);
+    to[6] = (unsigned char)version;
+    to[7] = 0;
+    infl_put_number(to + 8, length, length_bytes);
+    memcpy(to + 8 + length_bytes, header, length);
+    memcpy(to + 8 + length_bytes + length, numbers, n);
+    return 8 + length_bytes + length + n;
+}
+
+static void put_npy(const char *name, const char *options, const char *x, size_t n_x, const char *y, size_t n_y) {
+    static const unsigned char numbers[] = {0, 0, 1, 2, 0, 0, 128, 63, 0, 0, 0, 64, 0, 0, 240, 63,
+                                            1, 0, 0, 0, 0, 0, 0,   0,  2, 0, 0, 0,  0, 0, 0,   0};
+    unsigned char input[1024], *targets = input + 4;
+    size_t length = put_array(targets, 1, y, numbers, n_y);
+    memcpy(input, options, 2);
+    infl_put_number(input + 2, length, 2);
+    put("npy", name, input,
+        4 + length + put_array(targets + length, name[0] == 'v' ? name[1] - '0' : 1, x, numbers, n_x));
+}
+
+static void put_arrays(void) {
+#define NPY(type, order, shape) "{'descr': '" type "', 'fortran_order': " order ", 'shape': (" shape "), }\n"
+    static const char two[] = NPY("|u1", "False", "2,"), doubles[] = NPY("<f8", "False", "2,");
+    put_npy("bytes", "\0\0", NPY("|u1", "False", "2, 3, 1"), 6, two, 2);
+    put_npy("f4", "\x18\0", NPY("<f4", "False", "2, 2"), 16, doubles, 16);
+    put_npy("f8-columns", "\x08\0", NPY("<f8", "True", "2, 2"), 32, doubles, 16);
+    put_npy("big", "\x21\0", NPY(">f4", "False", "2, 2"), 16, NPY(">i2", "False", "2,"), 4);
+    put_npy("bool", "\x12\5", NPY("|b1", "False", "2, 2"), 4, NPY("<u4", "False", "2,"), 8);
+    put_npy("v2", "\x0b\0", NPY("<i8", "False", "2, 2"), 32, NPY("<i4", "False", "2, 1"), 8);
+    put_npy("v3", "\x0c\0", NPY("<i2", "False", "2, 2"), 8, NPY("<u8", "False", "2,"), 16);
+    put_npy("python-2", "\0\0", "{'descr': '|i1', 'fortran_order': False, 'shape': (2L, 2L)}", 4, two, 2);
+    put_npy("columns-of-three", "\0\0", NPY("|i1", "True", "2, 1, 1"), 2, two, 2);
+    put_npy("other-rows", "\0\0", NPY("|i1", "False", "3, 1"), 3, two, 2);
+    put_npy("one-dimension", "\0\0", NPY("|i1", "False", "3,"), 3, two, 2);
+    put_npy("empty", "\0\0", NPY("|i1", "False", "2, 0"), 0, two, 2);
+    put_npy("too-large", "\0\0", NPY("<f8", "False", "4294967296, 4294967296"), 0, two, 2);
+    put_npy("float-classes", "\0\0", NPY("|i1", "False", "2, 1"), 2, doubles, 16);
+    put_npy("missing-class", "\0\0", NPY("|i1", "False", "2, 1"), 2, NPY("|u1", "False", "1, 2"), 2);
+    put_npy("negative-class", "\0\0", NPY("|i1", "False", "1, 1"), 1, NPY("<i8", "False", "1,"), 8);
+    put_npy("complex", "\0\0", NPY("<c8", "False", "2, 1"), 16, two, 2);
+    put_npy("structured", "\0\0", "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1, 1)}", 4, two, 2);
+    put_npy("brackets", "\0\0", "{'descr': ((((((((('<f4')))))))))", 4, two, 2);
+    put_npy("no-tuple", "\0\0", "{'descr': '|i1', 'fortran_order': False, 'shape': (2)}", 2, two, 2);
+    put_npy("commas", "\0\0", "{'descr': '|i1', 'fortran_order': False, 'shape': (2,,1)}", 2, two, 2);
+    put_npy("no-value", "\0\0", "{'descr': '|i1', 'fortran_order': False, 'shape': (,)}", 2, two, 2);
+    put_npy("words", "\0\0", "{'descr': None, 'fortran_order': true, 'shape': (2, 1)}", 2, two, 2);
+    put_npy("no-end", "\0\0", "{'descr': '|i1", 2, two, 2);
+    put_npy("not-closed", "\0\0", "{'descr': '|i1', 'fortran_order': False, 'shape': (2, 1), ", 2, two, 2);
+    put_npy("other-bracket", "\0\0", "{'descr': '|i1', 'shape': (2, 1]}", 2, two, 2);
+    put_npy("escape", "\0\0", "{'descr': '\\x41'}", 2, two, 2);
+    put_npy("more", "\0\0", "{'descr': '|i1', 'fortran_order': False, 'shape': (2, 1), 'more': 1}", 2, two, 2);
+    put_npy("no-dictionary", "\0\0", "(1, 2)", 2, two, 2);
+    put_npy("dimension", "\0\0", "{'descr': '|i1', 'fortran_order': False, 'shape': (None, 1)}", 2, two, 2);
+    put_npy("v4", "\0\0", NPY("|i1", "False", "2, 1"), 2, two, 2);
+    put_npy("precision", "\x40\0", NPY("|i1", "False", "2, 1"), 2, two, 2);
+    put_npy("scale", "\6\0", NPY("|i1", "False", "2, 1"), 2, two, 2);
+    put_npy("overflow", "\x1c\0", NPY("<f4", "False", "2, 2"), 16, doubles, 16);
+#undef NPY
+}
+
 /* ---- journal: of the target's configuration; some records, and what damage makes of them */
 
 static void put_journals(void) {
@@ -422,6 +486,7 @@ int main(int argc, char **argv) {
     put_safetensors();
     put_models();
     put_all_weights();
+    put_arrays();
     put_journals();
     put_retrainings();
     put_images();
