@@ -45,7 +45,8 @@ STATIC_LIBS = -llapacke -llapack -lblis -lz -ljansson -lxxhash \
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -pedantic
 BASE_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(OPENMP) -Iinclude $(CPPFLAGS)
-LIBRARY_CFLAGS = $(BASE_CFLAGS) -Isrc $(LIBRARY_INCLUDES) -fPIC -fvisibility=hidden $(ISA_DEFINE) $(CFLAGS)
+# COVERAGE is of the library's objects alone, see below.
+LIBRARY_CFLAGS = $(BASE_CFLAGS) -Isrc $(LIBRARY_INCLUDES) -fPIC -fvisibility=hidden $(ISA_DEFINE) $(CFLAGS) $(COVERAGE)
 REAL_CFLAGS ?= -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 PROGRAM_CFLAGS = $(BASE_CFLAGS) -Iexamples $(CFLAGS)
 TEST_CFLAGS = $(BASE_CFLAGS) -Isrc $(ISA_DEFINE) $(CFLAGS)
@@ -322,7 +323,7 @@ format: ## every source as .clang-format has it
 	clang-format -i $(FORMATTED)
 
 formatcheck: ## whether it is
-	clang-format --dry-run --Werror $(FORMATTED)
+	$(Q)clang-format --dry-run --Werror $(FORMATTED)
 
 check-sanitize: ## the tests under the address and undefined behaviour sanitizers
 	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 CK_FORK=no $(MAKE) --no-print-directory run-tests \
@@ -377,6 +378,64 @@ $(BUILD)/tests/seeds: $(OBJ)/tests/fuzz/seeds.o $(OBJ)/tests/fuzz/fuzz.o $(STATI
 
 fuzz-seeds: $(BUILD)/tests/seeds ## make those inputs anew that are the library's own files
 	$(BUILD)/tests/seeds tests/fuzz/corpus
+
+# ---- static analysis
+
+# Each file with the flags that it is compiled with, those of src/real once for each precision. A stamp beside its
+# dependencies says that a file was found clean.
+ANALYSIS := $(BUILD)/analysis
+ANALYSED := $(SOURCES:%.c=$(ANALYSIS)/%) \
+            $(foreach real,f32 f64,$(REAL_SOURCES:%.c=$(ANALYSIS)/%.$(real))) \
+            $(patsubst %.c,$(ANALYSIS)/%,$(EXAMPLES) $(EXAMPLE_COMMON) $(BENCHES) $(TEST_SOURCES) tests/oracle/ours.c)
+ANALYSIS_FLAGS = -D_POSIX_C_SOURCE=200809L -Iinclude -Isrc -Iexamples -I$(OBJ)/tests $(LIBRARY_INCLUDES) \
+                 $(ISA_DEFINE) $(CPPFLAGS)
+CPPCHECK = cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
+           --suppressions-list=.cppcheck --error-exitcode=1
+
+# $(1) what follows a file's name, $(2) the flags that go with it
+define analysis_rules
+$$(ANALYSIS)/%$(1).tidy: %.c .clang-tidy tests/.clang-tidy | $$(OBJ)/tests/suites.inc $$(OBJ)/tests/growth.inc
+	@mkdir -p $$(@D)
+	$$(call say,TIDY)
+	$$(Q)found=$$$$(clang-tidy --quiet $$< -- -std=c11 $$(ANALYSIS_FLAGS) -fopenmp $(2) 2>&1) || { echo "$$$$found"; exit 1; }
+	@$$(CC) -std=c11 $$(ANALYSIS_FLAGS) $(2) -MM -MP -MT $$@ -MF $$@.d $$< && touch $$@
+
+$$(ANALYSIS)/%$(1).cppcheck: %.c .cppcheck | $$(OBJ)/tests/suites.inc $$(OBJ)/tests/growth.inc
+	@mkdir -p $$(@D)
+	$$(call say,CHECK)
+	$$(Q)$$(CPPCHECK) -D_OPENMP=201511 $$(ANALYSIS_FLAGS) $(2) $$<
+	@$$(CC) -std=c11 $$(ANALYSIS_FLAGS) $(2) -MM -MP -MT $$@ -MF $$@.d $$< && touch $$@
+
+endef
+$(eval $(call analysis_rules,.f32,-DINFL_REAL_F32 -DINFL_ISA=base))
+$(eval $(call analysis_rules,.f64,-DINFL_REAL_F64 -DINFL_ISA=base))
+$(eval $(call analysis_rules,,))
+
+.PHONY: analysis tidy cppcheck
+analysis: formatcheck tidy cppcheck ## everything that is found without running anything
+tidy: $(ANALYSED:%=%.tidy) ## clang-tidy 14 with .clang-tidy; only files that changed since it found nothing
+cppcheck: $(ANALYSED:%=%.cppcheck) ## cppcheck 2.10 without what .cppcheck lists; the same
+
+-include $(ANALYSED:%=%.tidy.d) $(ANALYSED:%=%.cppcheck.d)
+
+# ---- coverage
+
+# What the tests have to reach of src/, in per cent. Of one instruction set alone, this machine's, as counting makes the
+# kernels slow enough: the others are the same lines. A process for each suite, with one thread whatever a test asks for:
+# threads would have to count by atomic additions, slower by another order. So what only threads do (waiting for a turn)
+# counts as not reached.
+COVERAGE_LINES = 95
+COVERAGE_BRANCHES = 85
+
+.PHONY: coverage coverage-report
+coverage: ## lines and branches of src/ that the tests reach (gcc, gcovr), into build/coverage; fails below what is asked
+	$(Q)$(MAKE) --no-print-directory coverage-report BUILD=$(BUILD)/coverage LIB=$(BUILD)/coverage/lib ISAS=base \
+	    ISA_FLAGS_base=-march=native CFLAGS='-O2 -g' COVERAGE='-O1 --coverage' LDFLAGS=--coverage
+
+coverage-report: $(TEST_PROGRAM)
+	$(Q)find $(OBJ) -name '*.gcda' -delete
+	$(Q)printf '%s\n' $(SUITES) | CK_FORK=no CK_EXCLUDE_TAGS=long OMP_THREAD_LIMIT=1 xargs -P $$(nproc) -n 1 $(TEST_PROGRAM)
+	$(Q)scripts/check-coverage $(OBJ) $(BUILD) $(COVERAGE_LINES) $(COVERAGE_BRANCHES)
 
 # ---- installation
 

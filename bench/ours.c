@@ -30,7 +30,7 @@ static void check(infl_status status) {
 static const char *folder; /* of shared problems */
 
 static void *allocate(size_t bytes) {
-    void *memory = malloc(bytes);
+    void *memory = malloc(bytes > 0 ? bytes : 1);
     if (memory == NULL)
         exit(1);
     return memory;
@@ -479,8 +479,8 @@ static double gemm_peak(void) {
     for (int i = 0; i <= REPEATS; i++) {
         if (i == 1) /* the first warms up */
             start = now();
-        bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, N, N, N, &one, matrices, N, 1, matrices + N * N, N, 1, &zero,
-                     matrices + 2 * N * N, N, 1, NULL, &threads);
+        bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, N, N, N, &one, matrices, N, 1, matrices + (size_t)N * N, N,
+                     1, &zero, matrices + (size_t)2 * N * N, N, 1, NULL, &threads);
     }
     double seconds = (now() - start) / REPEATS;
     free(matrices);
@@ -491,7 +491,7 @@ static double gemm_peak(void) {
 static long resident(void) {
     long pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL || fscanf(file, "%*s %ld", &pages) != 1)
+    if (file == NULL || fscanf(file, "%*s %ld", &pages) != 1) /* NOLINT(cert-err34-c): the kernel's numbers */
         exit(1);
     fclose(file);
     return pages * (sysconf(_SC_PAGESIZE) / 1024);

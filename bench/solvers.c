@@ -82,8 +82,8 @@ static infl_status make_problem(problem *q, const char *folder) {
     q->sides = malloc(TEST_ROWS * q->p * sizeof *q->sides);
     q->exact = malloc(TEST_ROWS * q->p * sizeof *q->exact);
     q->found = malloc(TEST_ROWS * q->p * sizeof *q->found);
-    q->exact_scores = malloc(ROWS * TEST_ROWS * sizeof *q->exact_scores);
-    q->scores = malloc(ROWS * TEST_ROWS * sizeof *q->scores);
+    q->exact_scores = malloc((size_t)ROWS * TEST_ROWS * sizeof *q->exact_scores);
+    q->scores = malloc((size_t)ROWS * TEST_ROWS * sizeof *q->scores);
     q->column[0] = malloc(ROWS * sizeof *q->column[0]);
     q->column[1] = malloc(ROWS * sizeof *q->column[1]);
     if (q->sides == NULL || q->exact == NULL || q->found == NULL || q->exact_scores == NULL || q->scores == NULL ||

@@ -146,12 +146,12 @@ static infl_status pad(infl_dataset **dataset) {
     for (size_t i = 0; status == INFL_OK && i < n; i++) {
         status = infl_dataset_get(*dataset, i, image, &target);
         labels[i] = (int32_t)target;
-        for (size_t j = 0; j < SIDE * SIDE; j++) {
+        for (size_t j = 0; j < (size_t)SIDE * SIDE; j++) {
             features[(i * VGG_SIDE + j / SIDE + EDGE) * VGG_SIDE + j % SIDE + EDGE] = (float)image[j];
         }
     }
     spec.n_rows = n;
-    spec.n_features = VGG_SIDE * VGG_SIDE;
+    spec.n_features = (size_t)VGG_SIDE * VGG_SIDE;
     spec.features_f32 = features;
     spec.labels = labels;
     spec.n_classes = N_CLASSES;
@@ -420,7 +420,8 @@ static infl_status keep_cause(study *t, size_t kind, infl_status failure) {
     t->w->solves[kind][SOLVE_STATUS] = (double)failure;
     snprintf(cause, CIFAR_CAUSE, "%s", infl_last_error());
     for (char *c = cause; *c != '\0'; c++) {
-        *c = *c == '"' || *c == '\n' ? '\'' : *c; /* a field of a table */
+        if (*c == '"' || *c == '\n')
+            *c = '\''; /* a field of a table */
     }
     progress_line(t->stages.bar, 1, "%s: %s", t->w->folder, cause);
     name_cause(kind, name, sizeof name);
@@ -650,7 +651,7 @@ static infl_status time_network(study *t) {
     }
     TRY(time_gradient(t, t->threads, batch, &times->train_step));
     TRY(time_gradient(t, 1, batch, &times->retrain_step));
-    double *vectors = calloc(2 * N_POINTS * t->p, sizeof *vectors);
+    double *vectors = calloc((size_t)2 * N_POINTS * t->p, sizeof *vectors);
     if (vectors == NULL)
         return INFL_E_MEMORY;
     vectors[0] = vectors[t->p] = 1.0;

@@ -687,7 +687,7 @@ typedef struct plan {
     size_t n;
 } plan;
 
-static int wants(const settings *s, unsigned figure) { return s->figures >> figure & 1u; }
+static int wants(const settings *s, unsigned figure) { return (s->figures >> figure & 1u) != 0; }
 
 static int contains(const argument_list *list, size_t value) {
     for (size_t i = 0; i < list->n; i++) {

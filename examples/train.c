@@ -301,8 +301,9 @@ int main(int argc, char **argv) {
         print_help(table, n);
         return finish(EXIT_SUCCESS);
     }
-    if (s.folder[0] == '\0' && getenv("INFLUENCE_DATA") != NULL)
-        s.folder = getenv("INFLUENCE_DATA");
+    const char *folder = getenv("INFLUENCE_DATA");
+    if (s.folder[0] == '\0' && folder != NULL)
+        s.folder = folder;
     if (s.folder[0] == '\0') {
         fprintf(stderr, "train: there is no folder to read from; name one by --data-dir or INFLUENCE_DATA\n");
         return EXIT_USAGE;

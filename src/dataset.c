@@ -23,19 +23,21 @@ static double feature(const infl_dataset *dataset, size_t row, size_t column) {
 }
 
 static void release_storage(infl_storage *storage) {
-    if (storage == NULL || atomic_fetch_sub_explicit(&storage->references, 1, memory_order_acq_rel) != 1)
-        return;
-    if (storage->owned) {
-        if (storage->lender == NULL)
-            infl_release((void *)storage->features);
-        infl_release((void *)storage->labels);
-        infl_release((void *)storage->targets);
+    /* a loop, as labels may have been changed any number of times */
+    while (storage != NULL && atomic_fetch_sub_explicit(&storage->references, 1, memory_order_acq_rel) == 1) {
+        infl_storage *lender = storage->lender;
+        if (storage->owned) {
+            if (lender == NULL)
+                infl_release((void *)storage->features);
+            infl_release((void *)storage->labels);
+            infl_release((void *)storage->targets);
+        }
+        for (size_t c = 0; storage->class_names != NULL && c < storage->n_targets; c++)
+            infl_release(storage->class_names[c]);
+        infl_release(storage->class_names);
+        infl_release(storage);
+        storage = lender;
     }
-    for (size_t c = 0; storage->class_names != NULL && c < storage->n_targets; c++)
-        infl_release(storage->class_names[c]);
-    infl_release(storage->class_names);
-    release_storage(storage->lender);
-    infl_release(storage);
 }
 
 void infl_dataset_destroy(infl_dataset *dataset) {

@@ -121,7 +121,7 @@ static infl_status cut_gram(dense_pass *d, size_t limit) {
     d->stride = d->engine->padded_rows(job->q);
     if (d->stride > SIZE_MAX / sizeof(double) / 2 / d->factor / d->engine->padded_rows(d->chunk_rows))
         return infl_refuse_budget(limit, SIZE_MAX);
-    d->own = d->kept + (factor_numbers(d) + GRAM_ROWS * GRAM_COLUMNS) * d->engine->real_size;
+    d->own = d->kept + (factor_numbers(d) + (size_t)GRAM_ROWS * GRAM_COLUMNS) * d->engine->real_size;
     if (d->workspace + d->own > limit)
         return infl_refuse_budget(limit, d->workspace + d->own);
     INFL_ALLOCATE(d->blocks, job->q);

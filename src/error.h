@@ -13,6 +13,14 @@ __attribute__((format(printf, 2, 3), cold))
 infl_status
 infl_fail(infl_status status, const char *format, ...);
 
+/* A failure deep inside, said in the name of the public function that was called. */
+infl_status infl_in_name_of(const char *function, infl_status status);
+
+#ifdef __clang_analyzer__ /* which does not see into error.c: both return the status that they are given */
+#define infl_fail(status, ...) (infl_fail(status, __VA_ARGS__), (status))
+#define infl_in_name_of(function, status) ((void)(function), (status))
+#endif
+
 /* Passes a failure on. Where something must be freed first: `if ((status = f()) != INFL_OK) goto out;`. */
 #define INFL_TRY(call)                                                                                                 \
     do {                                                                                                               \
@@ -37,9 +45,6 @@ infl_status infl_errno_status(int error);
 
 /* INFL_E_BUDGET: the budget of a call is less than the least that would do, both in bytes. */
 infl_status infl_refuse_budget(size_t budget, size_t least);
-
-/* A failure deep inside, said in the name of the public function that was called. */
-infl_status infl_in_name_of(const char *function, infl_status status);
 
 /* Tells a progress callback (NULL: nobody) how far a stage came, unless it is empty; INFL_E_CANCELLED when it says so. */
 infl_status infl_report_progress(infl_progress_fn progress, void *context, const char *stage, size_t done,

@@ -186,10 +186,10 @@ static infl_status loading_options(infl_inverse_options *options, const infl_inv
                                    const infl_curvature *curvature, const infl_safetensors *file,
                                    const infl_saved *saved) {
     const char *function = "infl_inverse_load";
-    if (saved->content == INFL_SAVED_CURVATURE)
-        return infl_saved_wrong(file, "the file is of a curvature, not of an inverse");
     infl_inverse_method method = saved->content == INFL_SAVED_CHOLESKY ? INFL_CHOLESKY : INFL_EIGEN;
     *options = (infl_inverse_options)INFL_INVERSE_OPTIONS_INIT;
+    if (saved->content == INFL_SAVED_CURVATURE)
+        return infl_saved_wrong(file, "the file is of a curvature, not of an inverse");
     if (given == NULL) {
         options->method = method;
         options->eigen_policy = saved->policy;

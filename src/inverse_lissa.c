@@ -182,11 +182,13 @@ static infl_status check_definite(const infl_inverse *inverse, const char *saw, 
     const lissa_state *state = inverse->state;
     double lambda_min, lambda_max;
     infl_status status = infl_inverse_extreme(inverse, 0, &lambda_min);
-    if (status == INFL_OK && lambda_min < 0)
+    if (status == INFL_OK && !(lambda_min < 0))
+        return INFL_OK;
+    if (status == INFL_OK)
         status = infl_inverse_extreme(inverse, 1, &lambda_max);
     if (status == INFL_E_UNCONVERGED || status == INFL_E_MEMORY)
         return INFL_OK;
-    if (status != INFL_OK || lambda_min >= 0)
+    if (status != INFL_OK)
         return status;
     double largest = fmax(fabs(lambda_min), fabs(lambda_max));
     double least = -expm1(log(MARGIN * inverse->options.tolerance) / (double)depth_of(inverse)); /* of λmin/s */
@@ -252,6 +254,7 @@ static infl_status refine(recursion *self, size_t slot, size_t repeat, size_t it
         c->best = residual;
         c->failures = 0;
         infl_axpy(1, self->h + slot * p, self->answers + c->index * p, p);
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): it is NULL where the residual is infinite */
         memcpy(self->sides + c->index * p, left, p * sizeof *left);
     } else {
         self->noisy = 1;

@@ -103,11 +103,11 @@ static void end(lanczos *self) {
     infl_release(self->beta);
 }
 
-/* out = Σ coefficients[j] basis[j] */
+/* out = Σ coefficients[j] basis[j]; there are some as soon as there was a step, which the analyzer does not see */
 static void ritz_vector(const lanczos *self, const double *coefficients, double *out) {
     memset(out, 0, self->p * sizeof *out);
     for (size_t j = 0; j < self->steps; j++)
-        infl_axpy(coefficients[j], self->basis[j], out, self->p);
+        infl_axpy(coefficients[j], self->basis[j], out, self->p); /* NOLINT(clang-analyzer-core.NullDereference) */
 }
 
 static size_t wanted(const lanczos *self, size_t i, int largest) { return largest ? self->steps - 1 - i : i; }

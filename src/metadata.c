@@ -122,7 +122,7 @@ infl_status infl_metadata_hash(const infl_safetensors *file, const char *key, ui
         return infl_metadata_wrong(file, key, "32 hexadecimal digits");
     char half[17] = {0};
     for (int i = 0; i < 2; i++) {
-        memcpy(half, text + 16 * i, 16);
+        memcpy(half, text + (size_t)16 * i, 16);
         out[1 - i] = (uint64_t)strtoumax(half, NULL, 16);
     }
     return INFL_OK;

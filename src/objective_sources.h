@@ -16,9 +16,9 @@ infl_status infl_custom_source_create(void **out, const infl_custom_objective *c
 infl_status infl_restricted_source_create(void **out, const infl_source_ops *ops, void *inner, size_t p,
                                           const size_t *parameters, size_t q);
 
-/* Of n whole vectors of p numbers, how many are held at once where two arrays of them have 64 MiB: at least one. */
+/* Of n whole vectors of p numbers, how many are held at once where two arrays of them have 64 MiB: at least one. p > 0 */
 static inline size_t infl_vectors_at_once(size_t p, size_t n) {
-    size_t most = ((size_t)32 << 20) / sizeof(double) / p;
+    size_t most = ((size_t)32 << 20) / sizeof(double) / p; /* NOLINT(clang-analyzer-core.DivideZero) */
     return most == 0 ? 1 : most < n ? most : n;
 }
 

@@ -106,7 +106,7 @@ static void put_record(const retraining *r, uint64_t name, const unit_results *f
     infl_put_numbers(record + 32, &result->value, 1, 8);
     infl_put_numbers(record + 40, &result->gradient_norm, 1, 8);
     infl_put_numbers(record + 48, result->reserved, 3, 8);
-    record += 8 * RECORD_NUMBERS;
+    record += (size_t)8 * RECORD_NUMBERS;
     if (from->losses != NULL) {
         infl_put_numbers(record, from->losses, r->t, 8);
         record += 8 * r->t;
@@ -123,7 +123,7 @@ static void get_record(const retraining *r, const unsigned char *record, const u
     get_doubles(&result->value, record + 32, 1);
     get_doubles(&result->gradient_norm, record + 40, 1);
     get_doubles(result->reserved, record + 48, 3);
-    record += 8 * RECORD_NUMBERS;
+    record += (size_t)8 * RECORD_NUMBERS;
     if (to->losses != NULL) {
         get_doubles(to->losses, record, r->t);
         record += 8 * r->t;
@@ -217,7 +217,7 @@ static void run_unit(retraining *r, size_t unit, infl_objective *test, infl_stat
 static infl_status run(retraining *r, int threads) {
     size_t left = r->n_units - r->resumed;
     if ((size_t)threads > left)
-        threads = left > 0 ? (int)left : 1;
+        threads = left > 0 ? (int)left : 1; /* NOLINT(clang-analyzer-deadcode.DeadStores): the pragma reads it */
     omp_init_lock(&r->lock);
     omp_init_lock(&r->journal_lock);
     r->done = r->resumed;

@@ -25,10 +25,10 @@ typedef struct infl_saved {
 } infl_saved;
 
 /* The arrays, in f64 and named by the content: "matrix" (p×p); "factor" (p×p); "values" (p) and "vectors" (p×p). */
-infl_status infl_saved_write(const char *path, const infl_saved *saved, const double *const *arrays);
+infl_status infl_saved_write(const char *path, const infl_saved *given, const double *const *arrays);
 
 /* Opens and reads all but the arrays. INFL_E_FORMAT: it is no such file, damaged, or of an unknown format version. */
-infl_status infl_saved_open(infl_safetensors **file, infl_saved *saved, const char *path);
+infl_status infl_saved_open(infl_safetensors **out, infl_saved *saved, const char *path);
 /* INFL_E_ARGUMENT unless n, p and the identity, the kind and (content other than CURVATURE) the damping are these. */
 infl_status infl_saved_check(const infl_safetensors *file, const infl_saved *saved, const infl_saved *expected);
 /* As an allowance for rounding has it: f32 where the file does not say. */

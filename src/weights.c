@@ -61,7 +61,8 @@ static infl_status name_by_modules(weights *w, const infl_module *modules, size_
         if (at == n_modules || modules[at].kind != layer->spec.kind)
             return infl_fail(INFL_E_ARGUMENT, "the model is no %s: its layer %zu with parameters is %s, expected %s",
                              whose, at, kind->name, at == n_modules ? "none" : kinds[modules[at].kind]->name);
-        size_t counts[2] = {kind->tensors(layer, described), kind->states == NULL ? 0 : kind->states(layer, described)};
+        const size_t counts[2] = {kind->tensors(layer, described),
+                                  kind->states == NULL ? 0 : kind->states(layer, described)};
         for (int of_state = 0; of_state < 2; of_state++)
             for (size_t j = 0; j < counts[of_state]; j++) {
                 entry *of = &w->entries[next[of_state]++];

@@ -203,8 +203,9 @@ static inline double linear_risk(const linear_problem *l, const double *theta, s
 /* θ* to rounding by 40 Newton steps from 0, halved while R rises. */
 static inline void linear_minimise(const linear_problem *l, size_t without, double *theta) {
     size_t d = l->d;
-    double *step = malloc(3 * d * sizeof *step), *hessian = malloc(d * d * sizeof *hessian), *next = step + d;
+    double *step = malloc(3 * d * sizeof *step), *hessian = malloc(d * d * sizeof *hessian);
     ck_assert(step != NULL && hessian != NULL);
+    double *next = step + d;
     memset(theta, 0, d * sizeof *theta);
     for (int iteration = 0; iteration < 40; iteration++) {
         double value = linear_risk(l, theta, without, step, hessian);

@@ -31,7 +31,7 @@ static infl_status read_parts(infl_dataset **out, const unsigned char *bytes, co
     temporary_file files[MAX_FILES];
     const char *paths[MAX_FILES] = {NULL};
     for (size_t i = 0; i < n_files; bytes += lengths[i++]) {
-        files[i] = write_file(bytes, lengths[i], packed >> i & 1);
+        files[i] = write_file(bytes, lengths[i], (packed >> i & 1) != 0);
         paths[i] = files[i].path;
     }
     infl_status status = infl_dataset_from_cifar10(out, paths, n_files, options);

@@ -77,11 +77,9 @@ START_TEST(shapes_of_the_same_table) {
         "1,-2.5,0\n3e2,.25,1",       /* no line end at the end */
         "1,-2.5,0\r\n3e2,.25,1\r\n", /* RFC 4180 */
         "1,-2.5,0\r\n3e2,.25,1\r",
-        "1,-2.5,0\r3e2,.25,1\r", /* CR alone */
-        "\xEF\xBB\xBF"
-        "1,-2.5,0\n3e2,.25,1\n", /* byte order mark */
-        "\xEF\xBB\xBF"
-        "\"1\",-2.5,0\n3e2,.25,1\n",
+        "1,-2.5,0\r3e2,.25,1\r",             /* CR alone */
+        "\357\273\2771,-2.5,0\n3e2,.25,1\n", /* byte order mark */
+        "\357\273\277\"1\",-2.5,0\n3e2,.25,1\n",
         "\n\n1,-2.5,0\n\r\n \t \n3e2,.25,1\n\n\n",             /* blank lines */
         "a,b,c\n1,-2.5,0\n3e2,.25,1\n",                        /* header */
         "1,b,0\n1,-2.5,0\n3e2,.25,1\n",                        /* one field that is no number makes a header */
@@ -441,7 +439,7 @@ START_TEST(any_locale) {
         ck_assert_int_eq(read_text(&dataset, "1;1,5\n", &options), INFL_E_FORMAT);
         ck_assert_int_eq(read_text(&dataset, "1;INF\n", &options), INFL_E_NONFINITE);
     }
-    setlocale(LC_ALL, "C");
+    ck_assert_ptr_nonnull(setlocale(LC_ALL, "C"));
 }
 END_TEST
 

@@ -341,7 +341,7 @@ END_TEST
 
 Suite *hessian_suite(void) {
     Suite *suite = suite_create("hessian");
-    add_case(suite, "hessian/zoo", test_zoo, 2 * N_NETWORKS);
+    tcase_set_tags(add_case(suite, "hessian/zoo", test_zoo, 2 * N_NETWORKS), "long");
     add_case(suite, "hessian/graphs", test_graphs, 16);
     add_case(suite, "hessian/bits", test_bits, 2);
     add_case(suite, "hessian/single", test_single, N_KINDS);

@@ -482,7 +482,7 @@ START_TEST(a_full_disk_keeps_what_was_written) {
     for (size_t room = 0; room < HEAD + 3 * SMALL_RECORD; room += 17) {
         struct rlimit limit = {room, before.rlim_max};
         put_content(&file, (const unsigned char *)"", 0);
-        kept->options.threads = 1 + room % 2;
+        kept->options.threads = 1 + (int)(room % 2);
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
         assert_small_fails(INFL_E_IO, kept);
         ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);

@@ -747,9 +747,8 @@ Suite *stochastic_suite(void) {
     add_case(suite, "stochastic/sample/choose", test_choose, 1);
     add_case(suite, "stochastic/sample/lanczos", test_sample, 1);
     add_case(suite, "stochastic/zoo", test_zoo, 12);
-    TCase *exact = tcase_create("stochastic/exact");
+    TCase *exact = add_case(suite, "stochastic/exact", test_exact, 1);
     tcase_set_timeout(exact, 900); /* under sanitizers */
-    tcase_add_test(exact, test_exact);
-    suite_add_tcase(suite, exact);
+    tcase_set_tags(exact, "long");
     return suite;
 }

@@ -86,7 +86,7 @@ static const struct {
 START_TEST(every_step_is_pytorchs) {
     linear_problem l = linear_create(1, 11, 4, 0.05, 3);
     double start[4] = {0.3, -0.2, 0.1, 0.7}, theta[4], found[4], gradient[4];
-    size_t milestones[] = {4, 9}, checkpoints[] = {1, 2, 3, 30};
+    static const size_t milestones[] = {4, 9}, checkpoints[] = {1, 2, 3, 30};
     for (size_t c = 0; c < 4; c++) {
         infl_train_options o = INFL_TRAIN_OPTIONS_INIT;
         o.optimiser = optimisers[_i].optimiser;
@@ -524,7 +524,7 @@ static int shape_gradients(void *context, const double *t, const size_t *rows, s
             least_norm = fmin(least_norm, hypot(g[0], g[1]));
             break;
         case CLIFF:
-            g[0] = exp(t[0]) - 1, g[1] = t[1] - 2000;
+            g[0] = expm1(t[0]), g[1] = t[1] - 2000;
             break;
         case VALLEY:
             g[0] = -400 * t[0] * (t[1] - t[0] * t[0]) - 2 * (1 - t[0]);

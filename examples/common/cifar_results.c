@@ -122,10 +122,11 @@ static agreement agreement_of(const settings *s, const network *w, size_t i, siz
     agreement found = {NAN, NAN, NAN, NAN, NAN, NAN};
     const point *at = &w->points[i];
     const double *predicted = at->column[COLUMN_HESSIAN + curvature];
-    double *values = malloc((s->top + s->resamples) * sizeof *values), *samples = values + s->top;
+    double *values = malloc((s->top + s->resamples) * sizeof *values);
     double products = 0.0, squares = 0.0;
     if (values == NULL)
         return found;
+    double *samples = values + s->top;
     measured(s, at, all_seeds, with_control, values);
     found.mean = mean_of(values, s->top);
     uint64_t seed = (uint64_t)w->seed << 8 | i; /* the same rows are drawn for all that is compared of a point */
@@ -483,7 +484,7 @@ int cifar_results_remove(const settings *s) {
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         failed |= output_remove(s->out, tables[i]);
     }
-    for (size_t i = 0; i < N_DATA * 3; i++) {
+    for (size_t i = 0; i < (size_t)N_DATA * 3; i++) {
         snprintf(name, sizeof name, "table1-%s.%s", cifar_data_names[i / 3], extensions[i % 3]);
         failed |= output_remove(s->out, name);
     }

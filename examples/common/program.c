@@ -53,8 +53,9 @@ int program_begin(const program *p, size_t preset, int argc, char **argv, int *r
 }
 
 int program_find_data(const char *name, const char **folder) {
-    if ((*folder)[0] == '\0' && getenv("INFLUENCE_DATA") != NULL)
-        *folder = getenv("INFLUENCE_DATA");
+    const char *from_environment = getenv("INFLUENCE_DATA");
+    if ((*folder)[0] == '\0' && from_environment != NULL)
+        *folder = from_environment;
     if ((*folder)[0] != '\0')
         return 0;
     fprintf(stderr, "%s: there is no folder to read from; name one by --data or INFLUENCE_DATA\n", name);

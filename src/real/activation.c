@@ -91,10 +91,10 @@ static void backward(const infl_layer_call *c) {
 #define EACH(slope)                                                                                                    \
     if (c->accumulate[0])                                                                                              \
         for (size_t i = 0; i < n; i++)                                                                                 \
-            dx[i] += slope;                                                                                            \
+            dx[i] += (slope);                                                                                          \
     else                                                                                                               \
         for (size_t i = 0; i < n; i++)                                                                                 \
-        dx[i] = slope
+        dx[i] = (slope)
         if (activation == INFL_IDENTITY) {
             EACH(dy[i]);
         } else if (activation == INFL_RELU) {

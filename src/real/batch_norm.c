@@ -145,7 +145,8 @@ static void backward_in_training(const infl_layer_call *c) {
             continue;
         const real *restrict x = c->x[0].value + of.at, *restrict dy = c->dy.value + of.at;
         real *restrict dx = c->dx[0].value + of.at;
-        double m = c->training->rows * (double)(of.length / c->rows);
+        size_t pixels = of.length / c->rows;
+        double m = c->training->rows * (double)pixels;
         real slope = c->theta[number] * of.inverse, mean_dy = (real)(totals[number] / m);
         real factor = of.inverse * (real)(totals[channels + number] / m);
 #define CORRECTED (slope * (dy[i] - mean_dy - factor * (x[i] - of.mean)))
@@ -191,10 +192,10 @@ static void backward(const infl_layer_call *c) {
 #define EACH(cotangent)                                                                                                \
     if (c->accumulate[0])                                                                                              \
         for (size_t i = 0; i < of.length; i++)                                                                         \
-            dx[i] += cotangent;                                                                                        \
+            dx[i] += (cotangent);                                                                                      \
     else                                                                                                               \
         for (size_t i = 0; i < of.length; i++)                                                                         \
-        dx[i] = cotangent
+        dx[i] = (cotangent)
             if (tangent) {
                 EACH(slope * dy[i] + slope_dot * dy0[i]);
             } else {

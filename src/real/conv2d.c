@@ -266,6 +266,7 @@ static void backward_input(const infl_layer_call *c, const geometry *g, const sc
                                              (group * g->inputs + first) * g->x_channel};
             for (size_t term = 0; term < n_terms; term++) {
                 /* the weights of these channels stand far apart, and are used for every pixel */
+                /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): a call has memory */
                 real *gathered = memory->gathered + term * g->units * at_once * g->taps;
                 for (size_t k = 0; k < g->units; k++)
                     memcpy(gathered + k * length, weights[term] + (group * g->units + k) * g->weights + first * g->taps,
@@ -330,7 +331,7 @@ static void sum_over_pixels(const infl_layer_call *c, const geometry *g, const s
     const real *x[INFL_MAX_TERMS], *y[INFL_MAX_TERMS];
     memcpy(x, sums->x, sizeof x);
     memcpy(y, sums->y, sizeof y);
-    sums->x_entry = memory->x_tap;
+    sums->x_entry = memory->x_tap; /* NOLINT(clang-analyzer-core.uninitialized.Assign): a call has memory */
     sums->to_entry = memory->weight_tap;
     sums->n_entries = 0;
     /* without padding all taps have the same outputs, so their sums may go together; else those of a tap's channels */

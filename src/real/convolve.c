@@ -197,11 +197,11 @@ __attribute__((always_inline)) static inline void all_sums(const infl_pixel_sums
     }
 }
 
-void INFL_REAL(pixel_sums)(const infl_pixel_sums *p) { all_sums(p, 0, 0); }
+void INFL_REAL(pixel_sums)(const infl_pixel_sums *sums) { all_sums(sums, 0, 0); }
 
-void INFL_REAL(pixel_sums_of_rows)(const infl_pixel_sums *p) {
-    for (size_t row = 0; row < p->rows; row += INFL_LANES)
-        all_sums(p, 1, row);
+void INFL_REAL(pixel_sums_of_rows)(const infl_pixel_sums *sums) {
+    for (size_t row = 0; row < sums->rows; row += INFL_LANES)
+        all_sums(sums, 1, row);
 }
 
 __attribute__((always_inline)) static inline void outer_tile(const infl_outer_sums *p, size_t m, size_t vectors,
@@ -242,10 +242,10 @@ __attribute__((always_inline)) static inline void outer_tile(const infl_outer_su
             store(p->to + (first + i) * padded + channel + v * INFL_LANES, sum[i][v]);
 }
 
-void INFL_REAL(outer_sums)(const infl_outer_sums *p) {
-    size_t padded = infl_pad_channels(p->channels);
-    for (size_t first = 0; first < p->m; first += TILE_M) {
-        size_t m = p->m - first < TILE_M ? p->m - first : TILE_M, vectors;
+void INFL_REAL(outer_sums)(const infl_outer_sums *sums) {
+    size_t padded = infl_pad_channels(sums->channels);
+    for (size_t first = 0; first < sums->m; first += TILE_M) {
+        size_t m = sums->m - first < TILE_M ? sums->m - first : TILE_M, vectors;
         for (size_t channel = 0; channel < padded; channel += vectors * INFL_LANES) {
             vectors = (padded - channel) / INFL_LANES;
             /* four are two and two rather than three and one */
@@ -253,11 +253,11 @@ void INFL_REAL(outer_sums)(const infl_outer_sums *p) {
 #define TILE(M)                                                                                                        \
     case M:                                                                                                            \
         if (vectors == 3)                                                                                              \
-            outer_tile(p, M, 3, first, channel);                                                                       \
+            outer_tile(sums, M, 3, first, channel);                                                                    \
         else if (vectors == 2)                                                                                         \
-            outer_tile(p, M, 2, first, channel);                                                                       \
+            outer_tile(sums, M, 2, first, channel);                                                                    \
         else                                                                                                           \
-            outer_tile(p, M, 1, first, channel);                                                                       \
+            outer_tile(sums, M, 1, first, channel);                                                                    \
         break;
             switch (m) {
                 TILE(1)

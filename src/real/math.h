@@ -97,7 +97,7 @@ static inline real infl_log1p(real u) {
     real s = u / (2 + u), square = s * s, series = (real)1 / (2 * ATANH_TERMS + 1);
 #pragma GCC unroll 18
     for (int i = ATANH_TERMS - 1; i >= 0; i--)
-        series = series * square + (real)1 / (2 * i + 1);
+        series = series * square + (real)1 / (real)(2 * i + 1);
     return 2 * s * series;
 }
 

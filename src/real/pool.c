@@ -56,11 +56,13 @@ static void each_window(const infl_layer_call *c, visit_window visit) {
 }
 
 /* The taps of a place one after another: `pixel` its input pixel, `tap` its number. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): names that it declares */
 #define EACH_TAP(c, place, pixel, tap)                                                                                 \
     for (size_t i_ = 0; i_ < (place)->rows; i_++)                                                                      \
         for (size_t pixel = (place)->input + i_ * (c)->layer->in_shape[0].width,                                       \
                     tap = (place)->tap + i_ * (c)->layer->spec.window.kernel[1], end_ = pixel + (place)->columns;      \
              pixel < end_; pixel++, tap++)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const real *input_pixel(const infl_layer_call *c, size_t slot, size_t pixel) {
     return infl_slot(c->x[0], slot, c->layer->in_width[0] * c->rows) + pixel * c->rows;
@@ -85,6 +87,7 @@ static void take_largest(const infl_layer_call *c, const window_place *place) {
         vector best = load(input_pixel(c, 0, place->input) + b), which = broadcast((real)place->tap);
         EACH_TAP(c, place, pixel, tap) {
             vector x = load(input_pixel(c, 0, pixel) + b);
+            /* NOLINTNEXTLINE(misc-redundant-expression): NaN is not */
             lanes larger = (lanes) ~(x <= best) & (lanes)(best == best); /* NaN wins, and stays */
             best = choose(larger, x, best);
             which = choose(larger, broadcast((real)tap), which);
