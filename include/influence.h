@@ -24,7 +24,7 @@
  * Rows        "rows, n_rows" names rows by index; rows == NULL means all rows in order, and n_rows is then ignored.
  *             Where the result has one entry a row, all rows means as many as the objective has.
  * Threads     Any number of the caller's threads may use the same handles at once, as long as none changes them. What
- *             changes a handle: infl_x_destroy; infl_builder_* other than infl_builder_shape; infl_model_initialise,
+ *             changes a handle: infl_x_destroy; appending to an infl_builder; infl_model_initialise,
  *             _set_parameters, _set_state and _read_weights; infl_objective_set_parameters, infl_train and infl_polish
  *             (the objective and its model); infl_curvature_form and _set_damping. Meanwhile no other thread may use that handle, what
  *             is built on it, or another objective on that model; views of a dataset are handles of their own. All
