@@ -1217,7 +1217,7 @@ INFL_API void infl_scores_destroy(infl_scores *scores);
 
 /* What the numbers are. Strings are the handle's. */
 typedef struct infl_scores_info {
-    infl_quantity quantity;
+    infl_quantity quantity;    /* the quantity */
     size_t n_test, n_train;    /* the shape; n_test 0: a vector of n_train                                          */
     double scale;              /* of g(z_t)ᵀ(C+λI)⁻¹g(z): −1; of removal 1/n or 1/(n−1); of norms 1                 */
     int decay_in_gradient;     /* 1: g(z) = ∇ℓ(z) + μDθ of the training rows; 0: ∇ℓ(z)                              */
@@ -1232,20 +1232,21 @@ typedef struct infl_scores_info {
     int damping_automatic;     /* 1: INFL_DAMPING_AUTO found it                                                     */
     /* infl_inverse_options: the method, and what it was told, tolerance resolved */
     infl_inverse_method method;
-    infl_eigen_policy eigen_policy;
-    double cutoff, tolerance;
-    size_t max_iterations;
-    int accept_unconverged;
-    int lissa_plain;
-    double lissa_scale;
-    size_t lissa_batch, lissa_repeats, lissa_check, cg_batch;
-    uint64_t seed;
+    infl_eigen_policy eigen_policy;/* of INFL_EIGEN */
+    double cutoff, tolerance;  /* of its eigenvalues; of the residual */
+    size_t max_iterations;     /* at most, as asked for */
+    int accept_unconverged;    /* as asked for */
+    int lissa_plain;           /* as asked for */
+    double lissa_scale;        /* as asked for; 0: found */
+    size_t lissa_batch, lissa_repeats, lissa_check, cg_batch;/* as asked for */
+    uint64_t seed;             /* of the random rows */
     infl_precision stored;     /* INFL_F32: the numbers were in a file as f4, and are rounded to it                 */
     const char *formula;       /* "I(z, z_t) = −∇ℓ(z_t)ᵀ (C + λI)⁻¹ g(z), g(z) = ∇ℓ(z)"                             */
     const char *library_version; /* that computed them                                                              */
     const char *label, *note, *date; /* the caller's, as given to infl_scores_save; NULL: none                      */
     double reserved[8];        /* 0                                                                                 */
 } infl_scores_info;
+/* Fills info; INFL_E_ARGUMENT for NULL. */
 INFL_API infl_status infl_scores_describe(const infl_scores *scores, infl_scores_info *info);
 
 /* n_test×n_train numbers, or n_train; the handle's. NULL for NULL. */
@@ -1275,9 +1276,9 @@ INFL_API infl_status infl_scores_top(const infl_scores *scores, size_t test, inf
 typedef struct infl_scores_save_options {
     size_t size;
     int precision;     /* INFL_F64: f8; INFL_F32: f4                                                                */
-    const char *label; /* a name, a remark, a date, in UTF-8, for whoever reads the file; NULL: what the handle has  */
-    const char *note;
-    const char *date;
+    const char *label; /* a name, in UTF-8, for whoever reads the file; NULL: what the handle has                   */
+    const char *note;  /* a remark, likewise                                                                        */
+    const char *date;  /* likewise                                                                                  */
 } infl_scores_save_options;
 #define INFL_SCORES_SAVE_OPTIONS_INIT {sizeof(infl_scores_save_options), INFL_F64, NULL, NULL, NULL}
 
