@@ -230,6 +230,8 @@ $(OBJ)/tests/functions.inc: include/influence.h scripts/declarations
 	@scripts/declarations $< >$@.declarations
 	@awk -F'\t' '$$1 == "function" && $$3 ~ /^infl_(status|node)$$/ { print "FUNCTION(" $$2 ")" }' $@.declarations >$@
 
+# It has a source of the library within it.
+$(OBJ)/tests/fuzz/model.o: TEST_CFLAGS += $(COVERAGE)
 $(OBJ)/tests/faults.o: TEST_CFLAGS += -fno-sanitize=all
 TEST_LISTS := $(addprefix $(OBJ)/tests/,suites.inc growth.inc functions.inc fuzz.inc)
 $(OBJ)/tests/%.o: tests/%.c | $(TEST_LISTS)
@@ -386,7 +388,8 @@ fuzz-seeds: $(BUILD)/tests/seeds ## make those inputs anew that are the library'
 ANALYSIS := $(BUILD)/analysis
 ANALYSED := $(SOURCES:%.c=$(ANALYSIS)/%) \
             $(foreach real,f32 f64,$(REAL_SOURCES:%.c=$(ANALYSIS)/%.$(real))) \
-            $(patsubst %.c,$(ANALYSIS)/%,$(EXAMPLES) $(EXAMPLE_COMMON) $(BENCHES) $(TEST_SOURCES) tests/oracle/ours.c)
+            $(patsubst %.c,$(ANALYSIS)/%,$(EXAMPLES) $(EXAMPLE_COMMON) $(BENCHES) $(TEST_SOURCES) \
+                                  tests/fuzz/seeds.c $(sort $(wildcard tests/oracle/*.c)))
 ANALYSIS_FLAGS = -D_POSIX_C_SOURCE=200809L -Iinclude -Isrc -Iexamples -I$(OBJ)/tests $(LIBRARY_INCLUDES) \
                  $(ISA_DEFINE) $(CPPFLAGS)
 CPPCHECK = cppcheck --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
@@ -394,13 +397,13 @@ CPPCHECK = cppcheck --quiet --std=c11 --enable=warning,style,performance,portabi
 
 # $(1) what follows a file's name, $(2) the flags that go with it
 define analysis_rules
-$$(ANALYSIS)/%$(1).tidy: %.c .clang-tidy tests/.clang-tidy | $$(OBJ)/tests/suites.inc $$(OBJ)/tests/growth.inc
+$$(ANALYSIS)/%$(1).tidy: %.c .clang-tidy tests/.clang-tidy | $$(TEST_LISTS)
 	@mkdir -p $$(@D)
 	$$(call say,TIDY)
 	$$(Q)found=$$$$(clang-tidy --quiet $$< -- -std=c11 $$(ANALYSIS_FLAGS) -fopenmp $(2) 2>&1) || { echo "$$$$found"; exit 1; }
 	@$$(CC) -std=c11 $$(ANALYSIS_FLAGS) $(2) -MM -MP -MT $$@ -MF $$@.d $$< && touch $$@
 
-$$(ANALYSIS)/%$(1).cppcheck: %.c .cppcheck | $$(OBJ)/tests/suites.inc $$(OBJ)/tests/growth.inc
+$$(ANALYSIS)/%$(1).cppcheck: %.c .cppcheck | $$(TEST_LISTS)
 	@mkdir -p $$(@D)
 	$$(call say,CHECK)
 	$$(Q)$$(CPPCHECK) -D_OPENMP=201511 $$(ANALYSIS_FLAGS) $(2) $$<

@@ -43,7 +43,7 @@ struct infl_inverse {
 };
 
 /* infl_inverse_solve, its right-hand sides called so. */
-infl_status infl_inverse_solve_named(const infl_inverse *inverse, infl_solve_names names, const double *right_sides,
+infl_status infl_inverse_solve_named(const infl_inverse *of, infl_solve_names names, const double *right_sides,
                                      size_t k, double *solutions, infl_solve_report *reports);
 
 /*

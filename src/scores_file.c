@@ -58,6 +58,7 @@ static const field report_fields[] = {
 /* ---- hashes */
 
 /* Of all values in their order: what a program that knows JSON reads and writes again keeps it. */
+/* NOLINTNEXTLINE(misc-no-recursion): Jansson reads no deeper than 2048 */
 static void hash_json(infl_hash *hash, json_t *value) {
     const char *key;
     json_t *member;
@@ -207,7 +208,8 @@ static void put_solves(writer *w, const infl_scores *scores) {
 
 static void put_numbers(writer *w, const char *key, const size_t *sizes, const double *reals, size_t n) {
     json_t *array = json_array();
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) /* of one of the two */
+        /* cppcheck-suppress nullPointer */
         w->failed |= json_array_append_new(array, sizes != NULL ? whole(sizes[i]) : real(reals[i]));
     put(w, key, array);
 }
@@ -440,7 +442,7 @@ static infl_status get_hash(const reader *r, const char *key, uint64_t out[2]) {
     if (text == NULL || strlen(text) != HASH_TEXT - 1 || strspn(text, "0123456789abcdef") != HASH_TEXT - 1)
         return bad(r, key, "32 hexadecimal digits");
     for (int i = 0; i < 2; i++) {
-        memcpy(half, text + 16 * i, 16);
+        memcpy(half, text + (size_t)16 * i, 16);
         out[1 - i] = (uint64_t)strtoumax(half, NULL, 16);
     }
     return INFL_OK;

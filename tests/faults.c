@@ -51,7 +51,7 @@ MEMORY_FUNCTIONS(DECLARE)
 #undef DECLARE
 
 static struct {
-#define MEMBER(type, name, arguments) type(*name) arguments;
+#define MEMBER(type, name, arguments) type(*name) arguments; /* NOLINT(bugprone-macro-parentheses): a declaration */
     MEMORY_FUNCTIONS(MEMBER)
     FILE_FUNCTIONS(MEMBER)
 #undef MEMBER
@@ -293,6 +293,8 @@ static int no_memory(size_t size, const void *caller) {
     return 1;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the system's headers use reserved names */
+
 void *malloc(size_t size) {
     if (no_memory(size, CALLER))
         return NULL;
@@ -355,7 +357,7 @@ static int broken(const void *caller) {
 int open(const char *path, int flags, ...) {
     va_list arguments;
     va_start(arguments, flags);
-    mode_t mode = flags & O_CREAT ? (mode_t)va_arg(arguments, unsigned) : 0;
+    mode_t mode = (flags & O_CREAT) != 0 ? (mode_t)va_arg(arguments, unsigned) : 0;
     va_end(arguments);
     return broken(CALLER) ? -1 : real.open(path, flags, mode);
 }
@@ -418,3 +420,5 @@ size_t fread(void *bytes, size_t size, size_t n, FILE *stream) {
 }
 
 int fseeko(FILE *stream, off_t at, int whence) { return broken(CALLER) ? -1 : real.fseeko(stream, at, whence); }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -1208,7 +1208,7 @@ static void fail_each(const operation *o, fault_kind kind, int lasting) {
 START_TEST(test_hooks) {
     char left[128];
     blocks_watch();
-    void *volatile block = malloc(10);
+    void *volatile block = malloc(10); /* cppcheck-suppress unusedAllocatedMemory */
     fault_arm(FAULT_ALLOCATION, 2, 0);
     void *volatile one = malloc(10), *volatile two = calloc(10, 1), *volatile three = aligned_alloc(64, 64);
     ck_assert_uint_eq(fault_disarm(), 3);

@@ -746,7 +746,7 @@ Suite *stochastic_suite(void) {
     add_case(suite, "stochastic/damping_among_many", test_damping_among_many, 4);
     add_case(suite, "stochastic/sample/choose", test_choose, 1);
     add_case(suite, "stochastic/sample/lanczos", test_sample, 1);
-    add_case(suite, "stochastic/zoo", test_zoo, 12);
+    tcase_set_tags(add_case(suite, "stochastic/zoo", test_zoo, 12), "long");
     TCase *exact = add_case(suite, "stochastic/exact", test_exact, 1);
     tcase_set_timeout(exact, 900); /* under sanitizers */
     tcase_set_tags(exact, "long");

@@ -145,6 +145,7 @@ FUZZ_TARGET(csv) {
     options.header = (bits & 3) - 1;
     options.target = (bits & 4) != 0 ? INFL_TARGET_REAL : INFL_TARGET_CLASS;
     options.precision = (bits & 128) != 0 ? (infl_precision)2 : (bits & 8) != 0 ? INFL_F32 : INFL_F64;
+    /* NOLINTNEXTLINE(bugprone-signed-char-misuse,cert-str34-c): negative ones as well */
     options.target_column = (signed char)(fuzz_byte(&file) - '0');
     options.n_classes = (unsigned char)(fuzz_byte(&file) - '0');
     int skip[] = {(signed char)(fuzz_byte(&file) - '0'), (signed char)(fuzz_byte(&file) - '0')};

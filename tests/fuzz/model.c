@@ -1,5 +1,6 @@
 /* infl_model_load. The input is the file; or what begins with { is a graph, of which a file is made. */
-#include "model_file.c" /* for its hashes, which a file must have right before the rest of it is looked at */
+/* for its hashes, which a file must have right before the rest of it is looked at */
+#include "model_file.c" /* NOLINT(bugprone-suspicious-include) */
 
 #include <math.h>
 #include <stdio.h>

@@ -80,7 +80,7 @@ FUZZ_TARGET(weights) {
     for (int i = 0; i < PARAMETERS; i++)
         FUZZ_CHECK(isfinite(after.theta[i]));
     for (int i = 0; i < STATE; i++)
-        FUZZ_CHECK(isfinite(after.state[i]) && (i < STATE / 2 || after.state[i] >= 0));
+        FUZZ_CHECK((i < STATE / 2 || after.state[i] >= 0) && isfinite(after.state[i]));
     FUZZ_OK(infl_model_write_weights(model, fuzz_path(1), &options));
     (void)model_of((bits & 4) != 0 ? INFL_F32 : INFL_F64, &before);
     FUZZ_OK(infl_model_read_weights(model, fuzz_path(1), &options));
