@@ -103,7 +103,11 @@ static int is_first_block(const void *block) {
  * The program, which has the library in it, and what it calls. Not BLIS, which aborts without memory for its packed
  * blocks, nor OpenMP's runtime and the loader, which sets up its threads: they end the process.
  */
-static const char *const callers[] = {"libjansson.", "libz.", "libxxhash.", "liblapacke.", "liblapack.", "libc."};
+static const char *const callers[] = {"libjansson.", "libz.", "libxxhash.", "liblapacke.", "liblapack.",
+#if !(defined(__clang__) && defined(_OPENMP)) /* LLVM's OpenMP has libc allocate for it, and ends the process as well */
+                                      "libc."
+#endif
+};
 enum { N_CALLERS = sizeof callers / sizeof *callers, MOST_RANGES = 64 };
 
 static struct {

@@ -1142,12 +1142,23 @@ static void check_failure(const world *w, infl_status status, fault_kind kind, c
         ck_assert_msg(strstr(sentence, w->folder) != NULL, "%s: no path in: %s", what, sentence);
 }
 
+/* What OpenMP's runtime makes for the process when it is first used is no leak of a call's. */
+static void start_openmp(void) {
+#ifdef _OPENMP
+    int threads = 0;
+#pragma omp parallel num_threads(2) reduction(+ : threads)
+    threads++;
+    ck_assert_int_ge(threads, 1);
+#endif
+}
+
 /* One call with a fault, and where it fails the same call again; what that gives. How many calls could have failed. */
 static size_t call_with(const operation *o, fault_kind kind, size_t k, int lasting, results *r, record *given) {
     static record before, after;
     char left[128];
     const char *own = o->appends ? o->writes : NULL;
     given->n = before.n = after.n = 0;
+    start_openmp();
     blocks_watch();
     world *w = make_world(o);
     take_state(&before, w);
