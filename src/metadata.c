@@ -83,9 +83,12 @@ infl_status infl_metadata_open(infl_safetensors **out, const char *path) {
 
 infl_status infl_metadata_word(const infl_safetensors *file, const char *key, const char *const *words, size_t n,
                                int *index) {
-    for (*index = 0; (size_t)*index < n; ++*index)
-        if (strcmp(text_of(file, key), words[*index]) == 0)
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(text_of(file, key), words[i]) == 0) {
+            *index = (int)i;
             return INFL_OK;
+        }
+    }
     return infl_metadata_wrong(file, key, "a word that this version of the library knows");
 }
 

@@ -76,7 +76,8 @@ infl_status infl_saved_write(const char *path, const infl_saved *given, const do
     infl_metadata list;
     infl_metadata_begin(&list, contents[saved.content].name);
     infl_metadata_add_string(&list, "kind", kinds[saved.kind]);
-    infl_metadata_add_string(&list, "passes", passes[saved.passes]);
+    if (saved.passes != -1)
+        infl_metadata_add_string(&list, "passes", passes[saved.passes]);
     infl_metadata_add_double(&list, "damping", saved.damping);
     if (saved.content == INFL_SAVED_EIGEN) {
         infl_metadata_add_string(&list, "eigen_policy", policies[saved.policy]);

@@ -97,6 +97,13 @@ static int is_first_block(const void *block) {
     return (const char *)block >= first.bytes && (const char *)block < first.bytes + sizeof first.bytes;
 }
 
+/*
+ * What the loader keeps for as long as a library is loaded is pointed to from memory of its own, where the leak sanitizer
+ * does not look; and that the loader allocated it does not show where malloc is this one.
+ */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:ld-linux"; }
+
 /* ---- whose calls fail ------------------------------------------------------------------------------------------- */
 
 /*

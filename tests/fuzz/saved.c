@@ -136,7 +136,7 @@ static infl_safetensors *write_right(infl_safetensors *file, infl_saved *saved) 
     double numbers[INFL_SAVED_ARRAYS][P * P] = {{0}};
     const double *arrays[INFL_SAVED_ARRAYS] = {numbers[0], numbers[1]};
     infl_safetensors *right = NULL;
-    if (saved->p > P || saved->kind > INFL_SAVED_MATRIX)
+    if (saved->p > P)
         return NULL;
     for (int i = 0; i < INFL_SAVED_ARRAYS && names[saved->content][i] != NULL; i++) {
         const infl_file_tensor *tensor = infl_safetensors_find(file, names[saved->content][i]);
