@@ -244,13 +244,18 @@ $(TEST_PROGRAM): $(TEST_OBJECTS) $(STATIC)
 	$(call say,LINK)
 	$(Q)$(LINK) -pthread -o $@ $^ $$($(PKG_CONFIG) --libs check) $(LIBS)
 
-.PHONY: check run-tests oracle real-data headercheck docscheck symbolcheck format formatcheck check-sanitize \
+# The problems of tests are so small that OpenMP's threads would mostly spin, and thousands of files are synchronised.
+TEST_WITH = OMP_WAIT_POLICY=$${OMP_WAIT_POLICY:-passive} TMPDIR=$${TMPDIR:-$$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)}
+
+.PHONY: check run-tests run-suites oracle real-data headercheck docscheck symbolcheck format formatcheck check-sanitize \
         check-serial check-threads check-valgrind check-interrupt check-unwritable
-check: all headercheck symbolcheck docscheck $(TEST_PROGRAM) ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
-	$(TEST_PROGRAM) $(TEST)
+check: all headercheck symbolcheck docscheck run-tests ## all tests; TEST=inverse or TEST=inverse/cg/residual: a part
 
 run-tests: $(TEST_PROGRAM)
-	$(TEST_PROGRAM) $(TEST)
+	$(TEST_WITH) $(TEST_PROGRAM) $(TEST)
+
+run-suites: $(TEST_PROGRAM) ## all tests, a process for each suite, as many at once as there are cores
+	$(Q)printf '%s\n' $(SUITES) | $(TEST_WITH) xargs -P $$(nproc) -n 1 $(TEST_PROGRAM)
 
 $(ORACLE_PROGRAMS): $(BUILD)/tests/oracle/%: $(OBJ)/tests/oracle/%.o $(STATIC)
 	@mkdir -p $(@D)
@@ -328,7 +333,8 @@ formatcheck: ## whether it is
 	$(Q)clang-format --dry-run --Werror $(FORMATTED)
 
 check-sanitize: ## the tests under the address and undefined behaviour sanitizers
-	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 CK_FORK=no $(MAKE) --no-print-directory run-tests \
+	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 CK_FORK=no \
+	    $(MAKE) --no-print-directory $(if $(TEST),run-tests,run-suites) \
 	    BUILD=$(BUILD)/sanitize LIB=$(BUILD)/sanitize/lib ISAS=base REAL_CFLAGS='-fno-math-errno -ffp-contract=fast' \
 	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
 
@@ -437,7 +443,7 @@ coverage: ## lines and branches of src/ that the tests reach (gcc, gcovr), into 
 
 coverage-report: $(TEST_PROGRAM)
 	$(Q)find $(OBJ) -name '*.gcda' -delete
-	$(Q)printf '%s\n' $(SUITES) | CK_FORK=no CK_EXCLUDE_TAGS=long OMP_THREAD_LIMIT=1 xargs -P $$(nproc) -n 1 $(TEST_PROGRAM)
+	$(Q)CK_FORK=no CK_EXCLUDE_TAGS=long OMP_THREAD_LIMIT=1 $(MAKE) --no-print-directory run-suites
 	$(Q)scripts/check-coverage $(OBJ) $(BUILD) $(COVERAGE_LINES) $(COVERAGE_BRANCHES)
 
 # ---- installation

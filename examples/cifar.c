@@ -281,7 +281,7 @@ static infl_status train_network(study *t) {
         return infl_model_set_state(t->model, t->trained + t->p);
     }
     options.steps = steps;
-    options.learning_rate = cifar_rate(t->s, t->w->network);
+    options.learning_rate = t->s->rate;
     options.milestones = drops;
     options.n_milestones = drops[0] < drops[1] ? 2 : 0;
     options.seed = t->w->seed;
@@ -498,7 +498,7 @@ static infl_status retrain(study *t, size_t seed, size_t *resumed) {
     snprintf(name, sizeof name, "retrain-%zu.journal", seed);
     char *path = output_path(t->w->folder, name);
     train.steps = retrain_steps(t->s, t->w);
-    train.learning_rate = t->s->retrain_rate * cifar_rate(t->s, t->w->network);
+    train.learning_rate = t->s->retrain_rate * t->s->rate;
     train.seed = (uint64_t)seed << 32 | t->w->seed;
     options.train = &train;
     options.journal = path;

@@ -10,7 +10,6 @@ static const size_t steps[CIFAR_PRESETS][N_NETWORKS] = {
     [CIFAR_SMALL] = {4000, 2000, 1000, 1000, 600, 300},
     [CIFAR_PAPER] = {100000, 60000, 60000, 60000, 60000, 60000},
 };
-static const double rates[N_NETWORKS] = {0.1, 0.02, 0.02, 0.02, 0.02, 0.02};
 
 void cifar_settings_default(settings *s, size_t preset) {
     static const settings presets[CIFAR_PRESETS] = {
@@ -50,6 +49,7 @@ void cifar_settings_default(settings *s, size_t preset) {
     s->decays = (argument_reals){{1e-3, 0}, 2};
     s->seeds = s->first_seed = 1;
     s->precision = INFL_F32;
+    s->rate = 0.02;
     s->momentum = 0.9;
     s->solver_tolerance = 1e-2;
     s->damping = -1.0;
@@ -59,8 +59,6 @@ void cifar_settings_default(settings *s, size_t preset) {
 }
 
 size_t cifar_steps(const settings *s, size_t network) { return s->steps > 0 ? s->steps : steps[s->preset][network]; }
-
-double cifar_rate(const settings *s, size_t network) { return s->rate > 0.0 ? s->rate : rates[network]; }
 
 size_t cifar_settings_table(settings *s, argument *table) {
     const argument options[] = {
@@ -85,9 +83,8 @@ size_t cifar_settings_table(settings *s, argument *table) {
          "of SGD; 0: as many as the preset has for the network, in small 4,000 (kl_cnn), 2,000 (lenet5), 1,000 (VGGs),"
          "\n        600 (resnet18), 300 (resnet50)"},
         {"batch", ARGUMENT_SIZE, &s->batch, NULL, 1, 60000, 1, "rows a step"},
-        {"rate", ARGUMENT_REAL, &s->rate, NULL, 0, 100, 1,
-         "of learning, a tenth of it after 60 % of the steps, a hundredth after 85 %; 0: 0.1 for kl_cnn, 0.02 for the\n"
-         "        others"},
+        {"rate", ARGUMENT_REAL, &s->rate, NULL, 1e-9, 100, 1,
+         "of learning, a tenth of it after 60 % of the steps, a hundredth after 85 %"},
         {"momentum", ARGUMENT_REAL, &s->momentum, NULL, 0, 0.9999, 1, "of SGD"},
         {"crop", ARGUMENT_SIZE, &s->crop, NULL, 0, 27, 1,
          "training images, also in retraining, are shifted by up to so many pixels"},

@@ -40,8 +40,7 @@ void cifar_settings_default(settings *s, size_t preset);
 /* Fills the table of options over s, CIFAR_OPTIONS at most; how many there are. */
 size_t cifar_settings_table(settings *s, argument *table);
 
-/* Training steps and learning rate of a network of the zoo: the options', or where these are 0 the preset's. */
+/* Training steps of a network of the zoo: the option's, or where it is 0 the preset's. */
 size_t cifar_steps(const settings *s, size_t network);
-double cifar_rate(const settings *s, size_t network);
 
 #endif
