@@ -26,7 +26,7 @@ static const char *const methods[] = {"cholesky", "eigen", "cg", "lissa"};
 static const char *const policies[] = {"exact", "clip", "absolute", "pseudo"};
 
 /* Fields of structs that are written and read alike. */
-typedef enum field_type { REAL, SIZE, SEED, FLAG } field_type;
+typedef enum field_type { REAL, AMOUNT, SIZE, SEED, FLAG } field_type; /* an amount is known, and not negative */
 typedef struct field {
     const char *key;
     field_type type;
@@ -36,11 +36,11 @@ typedef struct field {
 #define OF(type, key, of)                                                                                              \
     { #key, of, offsetof(type, key) }
 static const field info_fields[] = {OF(infl_scores_info, n, SIZE), OF(infl_scores_info, p, SIZE),
-                                    OF(infl_scores_info, decay, REAL)};
+                                    OF(infl_scores_info, decay, AMOUNT)};
 static const field option_fields[] = {
-    OF(infl_scores_info, cutoff, REAL),         OF(infl_scores_info, tolerance, REAL),
+    OF(infl_scores_info, cutoff, AMOUNT),       OF(infl_scores_info, tolerance, AMOUNT),
     OF(infl_scores_info, max_iterations, SIZE), OF(infl_scores_info, accept_unconverged, FLAG),
-    OF(infl_scores_info, lissa_scale, REAL),    OF(infl_scores_info, lissa_batch, SIZE),
+    OF(infl_scores_info, lissa_scale, AMOUNT),  OF(infl_scores_info, lissa_batch, SIZE),
     OF(infl_scores_info, lissa_repeats, SIZE),  OF(infl_scores_info, lissa_check, SIZE),
     OF(infl_scores_info, seed, SEED),           OF(infl_scores_info, lissa_plain, FLAG),
     OF(infl_scores_info, cg_batch, SIZE)};
@@ -144,6 +144,7 @@ static void put_fields(writer *w, const void *of, const field *fields, size_t n)
         int flag;
         switch (fields[i].type) {
         case REAL:
+        case AMOUNT:
             memcpy(&x, at, sizeof x);
             put(w, fields[i].key, real(x));
             break;
@@ -411,6 +412,14 @@ static infl_status get_real(const reader *r, const char *key, double *out) {
     return INFL_OK;
 }
 
+static infl_status get_amount(const reader *r, const char *key, double *out) {
+    const json_t *value = json_object_get(r->object, key);
+    if (!json_is_number(value) || json_number_value(value) < 0)
+        return bad(r, key, "a number that is not negative");
+    *out = json_number_value(value);
+    return INFL_OK;
+}
+
 static infl_status get_flag(const reader *r, const char *key, int *out) {
     const json_t *value = json_object_get(r->object, key);
     if (!json_is_boolean(value))
@@ -458,6 +467,10 @@ static infl_status get_fields(const reader *r, void *to, const field *fields, si
         switch (fields[i].type) {
         case REAL:
             INFL_TRY(get_real(r, fields[i].key, &x));
+            memcpy(at, &x, sizeof x);
+            break;
+        case AMOUNT:
+            INFL_TRY(get_amount(r, fields[i].key, &x));
             memcpy(at, &x, sizeof x);
             break;
         case SIZE:
@@ -527,7 +540,7 @@ static infl_status get_curvature(const reader *manifest, infl_scores *scores) {
         info->curvature_kind = -2;
     else
         INFL_TRY(get_word(&r, "kind", kinds, COUNT(kinds), &info->curvature_kind));
-    INFL_TRY(get_real(&r, "damping", &info->damping));
+    INFL_TRY(get_amount(&r, "damping", &info->damping));
     INFL_TRY(get_flag(&r, "damping_automatic", &info->damping_automatic));
     INFL_TRY(get_hash(&r, "model", scores->curvature.model));
     return get_hash(&r, "data", scores->curvature.data);
@@ -592,11 +605,15 @@ static infl_status get_all(const reader *manifest, infl_scores *scores) {
         INFL_TRY(get_rows(manifest, "test_rows", SIZE_MAX, &scores->test_rows, &info->n_test));
     scores->n_reports = has_tests ? info->n_test : info->n_train;
     INFL_TRY(get_text(manifest, "library_version", (const char **)&scores->library_version));
+    if (scores->library_version == NULL)
+        return bad(manifest, "library_version", "a string");
     info->library_version = scores->library_version;
     INFL_TRY(get_text(manifest, "label", &info->label));
     INFL_TRY(get_text(manifest, "note", &info->note));
     INFL_TRY(get_text(manifest, "date", &info->date));
     INFL_TRY(get_flag(manifest, "decay_in_gradient", &info->decay_in_gradient));
+    if (info->quantity == INFL_QUANTITY_REMOVAL_LOSSES && info->decay_in_gradient && info->n < 2)
+        return bad(manifest, "n", "at least 2 rows, of which one can be removed");
     INFL_TRY(get_word(manifest, "precision", precisions, COUNT(precisions), &precision));
     INFL_TRY(get_word(manifest, "stored", precisions, COUNT(precisions), &stored));
     info->precision = (infl_precision)precision;
@@ -658,10 +675,11 @@ static infl_status read_array(infl_scores *scores, const char *path, infl_hash *
     const infl_scores_info *info = &scores->info;
     infl_npy *file;
     char shape[INFL_NPY_SHAPE_TEXT];
-    INFL_TRY(infl_npy_open(&file, path, hash));
+    infl_status status = infl_npy_open(&file, path, hash);
+    if (status != INFL_OK) /* another kind of array is none of scores */
+        return status == INFL_E_UNSUPPORTED ? INFL_E_FORMAT : status;
     const infl_npy_array *array = infl_npy_describe(file);
     size_t n_dims = info->n_test == 0 ? 1 : 2;
-    infl_status status = INFL_OK;
     int fits = array->n_dims == n_dims && array->dims[n_dims - 1] == info->n_train && !array->columns_first &&
                array->kind == INFL_NPY_FLOAT && (n_dims == 1 || array->dims[0] == info->n_test);
     if (!fits) {
