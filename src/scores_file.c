@@ -17,8 +17,6 @@
 #define FORMAT "libinfluence scores"
 #define FORMAT_VERSION 1 /* another as soon as a file of before cannot be read in the same way */
 
-enum { HASH_TEXT = 33 };
-
 static const char *const precisions[] = {"f32", "f64"};
 static const char *const losses[] = {"softmax_cross_entropy", "logistic", "squared_error", "smoothed_hinge"};
 static const char *const kinds[] = {"hessian", "gauss_newton", "fisher"};
@@ -90,11 +88,11 @@ static void hash_json(infl_hash *hash, json_t *value) {
     }
 }
 
-static void hash_text(const uint64_t hash[2], char text[HASH_TEXT]) {
-    snprintf(text, HASH_TEXT, "%016" PRIx64 "%016" PRIx64, hash[1], hash[0]);
+static void hash_text(const uint64_t hash[2], char text[INFL_SCORES_HASH]) {
+    snprintf(text, INFL_SCORES_HASH, "%016" PRIx64 "%016" PRIx64, hash[1], hash[0]);
 }
 
-static infl_status hash_manifest(json_t *manifest, char text[HASH_TEXT]) {
+infl_status infl_scores_hash_manifest(json_t *manifest, char text[INFL_SCORES_HASH]) {
     infl_hash *hash;
     uint64_t digest[2];
     INFL_TRY(infl_hash_begin(&hash));
@@ -130,7 +128,7 @@ static json_t *whole(uint64_t number) {
 }
 
 static void put_hash(writer *w, const char *key, const uint64_t hash[2]) {
-    char text[HASH_TEXT];
+    char text[INFL_SCORES_HASH];
     hash_text(hash, text);
     put_string(w, key, text);
 }
@@ -238,7 +236,7 @@ static infl_status make_manifest(const infl_scores *scores, infl_precision store
                                  const char *label, const char *note, const char *date, char **text, size_t *length) {
     const infl_scores_info *info = &scores->info;
     const infl_quantity_kind *quantity = &infl_quantities[info->quantity];
-    char hash[HASH_TEXT];
+    char hash[INFL_SCORES_HASH];
     writer w = {json_object(), 0}, options = {json_object(), 0};
     put_string(&w, "format", FORMAT);
     put(&w, "format_version", json_integer(FORMAT_VERSION));
@@ -279,7 +277,7 @@ static infl_status make_manifest(const infl_scores *scores, infl_precision store
     put_numbers(&w, "train_rows", scores->train_rows, NULL, info->n_train);
     infl_status status = INFL_OK;
     *text = NULL;
-    if (!w.failed && (status = hash_manifest(w.object, hash)) == INFL_OK) {
+    if (!w.failed && (status = infl_scores_hash_manifest(w.object, hash)) == INFL_OK) {
         put_string(&w, "hash", hash);
         if (!w.failed)
             *text = dump(w.object, length);
@@ -305,7 +303,7 @@ static infl_status open_regular(infl_new_file *file, const char *path) {
 }
 
 static infl_status write_array(infl_new_file *file, const infl_scores *scores, infl_precision precision,
-                               char text[HASH_TEXT]) {
+                               char text[INFL_SCORES_HASH]) {
     const infl_scores_info *info = &scores->info;
     infl_hash *hash;
     uint64_t digest[2];
@@ -341,7 +339,7 @@ infl_status infl_scores_save(const infl_scores *scores, const char *path, const 
     const infl_scores_info *info = &scores->info;
     infl_precision stored = o.precision == INFL_F32 ? INFL_F32 : info->stored;
     infl_new_file files[2] = {{.path = NULL}, {.path = NULL}};
-    char *npy = NULL, *json = NULL, *text = NULL, hash[HASH_TEXT];
+    char *npy = NULL, *json = NULL, *text = NULL, hash[INFL_SCORES_HASH];
     size_t length = 0;
     infl_status status = path_of(&npy, path, ".npy");
     if (status == INFL_OK)
@@ -448,7 +446,8 @@ static infl_status get_text(const reader *r, const char *key, const char **out) 
 static infl_status get_hash(const reader *r, const char *key, uint64_t out[2]) {
     const char *text = json_string_value(json_object_get(r->object, key));
     char half[17] = {0};
-    if (text == NULL || strlen(text) != HASH_TEXT - 1 || strspn(text, "0123456789abcdef") != HASH_TEXT - 1)
+    if (text == NULL || strlen(text) != INFL_SCORES_HASH - 1 ||
+        strspn(text, "0123456789abcdef") != INFL_SCORES_HASH - 1)
         return bad(r, key, "32 hexadecimal digits");
     for (int i = 0; i < 2; i++) {
         memcpy(half, text + (size_t)16 * i, 16);
@@ -636,7 +635,7 @@ static infl_status get_all(const reader *manifest, infl_scores *scores) {
 static infl_status read_manifest(json_t **out, const char *path) {
     FILE *stream = NULL;
     size_t size = 0;
-    char *text = NULL, expected[HASH_TEXT];
+    char *text = NULL, expected[INFL_SCORES_HASH];
     json_error_t error;
     infl_status status = infl_file_open(&stream, &size, path);
     if (status != INFL_OK)
@@ -663,7 +662,7 @@ out:
         return bad(&r, "format_version", "1, which this version of the library reads");
     json_t *stated = json_incref(json_object_get(*out, "hash"));
     json_object_del(*out, "hash");
-    status = hash_manifest(*out, expected);
+    status = infl_scores_hash_manifest(*out, expected);
     if (status == INFL_OK && (!json_is_string(stated) || strcmp(json_string_value(stated), expected) != 0))
         status = bad(&r, "hash", "another for this content, so the file is damaged");
     json_decref(stated);

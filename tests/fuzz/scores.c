@@ -2,7 +2,7 @@
  * infl_scores_load. The input is the manifest, behind it a byte 0 and the file of the array: a pair as it is. Or a byte 1:
  * hashes are put right. Or nothing: then an array that fits is made as well.
  */
-/* for its hashes, which a manifest must have right before the rest of it is looked at */
+/* for its words, its array, and the hashes that must be right before the rest is looked at */
 #include "scores_file.c" /* NOLINT(bugprone-suspicious-include) */
 
 #include "fuzz.h"
@@ -13,7 +13,7 @@ enum { LARGEST = 4096 }; /* numbers of an array that is made */
 
 static json_t *parse(fuzz_input manifest) { return json_loadb((const char *)manifest.bytes, manifest.n, 0, NULL); }
 
-static void hash_array(fuzz_input array, char text[HASH_TEXT]) {
+static void hash_array(fuzz_input array, char text[INFL_SCORES_HASH]) {
     infl_hash *hash;
     uint64_t digest[2];
     FUZZ_OK(infl_hash_begin(&hash));
@@ -23,11 +23,11 @@ static void hash_array(fuzz_input array, char text[HASH_TEXT]) {
 }
 
 static void put_hashes(json_t *manifest, fuzz_input array) {
-    char hash[HASH_TEXT];
+    char hash[INFL_SCORES_HASH];
     hash_array(array, hash);
     json_object_set_new(manifest, "array_hash", json_string(hash));
     json_object_del(manifest, "hash");
-    FUZZ_OK(hash_manifest(manifest, hash));
+    FUZZ_OK(infl_scores_hash_manifest(manifest, hash));
     json_object_set_new(manifest, "hash", json_string(hash));
 }
 
@@ -219,7 +219,7 @@ static fuzz_input make_array(fuzz_input manifest) {
     infl_scores scores = {.values = numbers};
     infl_scores_info *info = &scores.info;
     infl_new_file file;
-    char hash[HASH_TEXT];
+    char hash[INFL_SCORES_HASH];
     const char *stored = json_string_value(json_object_get(object, "stored"));
     infl_precision precision = stored != NULL && strcmp(stored, "f32") == 0 ? INFL_F32 : INFL_F64;
     for (size_t i = 0; i < LARGEST; i++)
