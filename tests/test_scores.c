@@ -871,6 +871,13 @@ START_TEST(test_overwrite) {
     ck_assert_mem_eq(after[0], before[0], n[0]);
     ck_assert_int_eq(rmdir(here.json), 0);
     assert_fails(INFL_E_IO, infl_scores_save(other, "/nowhere/at/all", NULL));
+    ck_assert_int_eq(symlink("/dev/null", here.json), 0); /* what takes everything and keeps nothing */
+    assert_fails(INFL_E_IO, infl_scores_save(other, here.path, NULL));
+    assert_says("what is there is not a regular file");
+    assert_says(here.json);
+    ck_assert_uint_eq(contents(here.npy, after[0]), n[0]);
+    ck_assert_mem_eq(after[0], before[0], n[0]);
+    ck_assert_int_eq(unlink(here.json), 0);
     overwrite(here.json, before[1], n[1]);
     assert_ok(infl_scores_load(&loaded, here.path));
     infl_scores_destroy(loaded);
@@ -964,8 +971,24 @@ START_TEST(test_arguments) {
     assert_fails(INFL_E_ARGUMENT, infl_influence_score_bounds(f.influence, &report, 0, NULL, 0, bounds));
     assert_fails(INFL_E_ARGUMENT, infl_influence_score_bounds(f.influence, NULL, 1, NULL, 0, bounds));
     assert_fails(INFL_E_ARGUMENT, infl_influence_removal_bounds(f.influence, &report, 1, rows, 1, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_score_bounds(NULL, &report, 1, NULL, 0, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_score_bounds(f.influence, &report, 1, NULL, 0, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_bounds(NULL, &report, 1, NULL, 0, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_bounds(f.influence, NULL, 1, NULL, 0, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_bounds(f.influence, &report, 1, NULL, 0, NULL));
     ck_assert_ptr_eq(out, mark);
     scores = scores_of(&f, INFL_QUANTITY_SELF, 1);
+    infl_scores_info info;
+    assert_fails(INFL_E_ARGUMENT, infl_scores_describe(NULL, &info));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_describe(scores, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_report(NULL, 0, &report));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_report(scores, 0, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_bounds(NULL, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_top(NULL, 0, INFL_HELPFUL, 1, rows));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_top(scores, 0, INFL_HELPFUL, 1, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_check(NULL, f.q->objective, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_save(NULL, "/nowhere", NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_load(NULL, "/nowhere"));
     assert_fails(INFL_E_ARGUMENT, infl_scores_report(scores, 5, &report));
     assert_fails(INFL_E_ARGUMENT, infl_scores_bounds(scores, NULL));
     assert_fails(INFL_E_ARGUMENT, infl_scores_save(scores, NULL, NULL));
