@@ -230,8 +230,8 @@ $(OBJ)/tests/functions.inc: include/influence.h scripts/declarations
 	@scripts/declarations $< >$@.declarations
 	@awk -F'\t' '$$1 == "function" && $$3 ~ /^infl_(status|node)$$/ { print "FUNCTION(" $$2 ")" }' $@.declarations >$@
 
-# It has a source of the library within it.
-$(OBJ)/tests/fuzz/model.o: TEST_CFLAGS += $(COVERAGE)
+# They have a source of the library within them.
+$(OBJ)/tests/fuzz/model.o $(OBJ)/tests/fuzz/scores.o: TEST_CFLAGS += $(COVERAGE)
 $(OBJ)/tests/faults.o: TEST_CFLAGS += -fno-sanitize=all
 TEST_LISTS := $(addprefix $(OBJ)/tests/,suites.inc growth.inc functions.inc fuzz.inc)
 $(OBJ)/tests/%.o: tests/%.c | $(TEST_LISTS)

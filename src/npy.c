@@ -393,7 +393,7 @@ static double decode(infl_npy_kind kind, const unsigned char *bytes, size_t size
         return bits != 0;
     if (kind == INFL_NPY_SIGNED && bits >> (8 * size - 1) != 0) {
         uint64_t all = size == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
-        return -(double)(all - bits) - 1; /* two's complement */
+        return -(double)(all - bits + 1); /* two's complement; rounded once */
     }
     return (double)bits;
 }

@@ -31,6 +31,11 @@ void infl_scores_complete(infl_scores *scores);
 /* ‖g‖-free factor of the bound of numbers that belong to report `index`, |scale| included. */
 double infl_scores_bound_factor(const infl_scores *scores, size_t index);
 
+/* What a manifest, a json_t without its "hash", has to have as that; its text. */
+enum { INFL_SCORES_HASH = 33 };
+struct json_t;
+infl_status infl_scores_hash_manifest(struct json_t *manifest, char text[INFL_SCORES_HASH]);
+
 /* A copy of a string, to be released; NULL stays NULL. */
 infl_status infl_scores_copy_string(char **out, const char *string);
 

@@ -17,8 +17,6 @@
 #define FORMAT "libinfluence scores"
 #define FORMAT_VERSION 1 /* another as soon as a file of before cannot be read in the same way */
 
-enum { HASH_TEXT = 33 };
-
 static const char *const precisions[] = {"f32", "f64"};
 static const char *const losses[] = {"softmax_cross_entropy", "logistic", "squared_error", "smoothed_hinge"};
 static const char *const kinds[] = {"hessian", "gauss_newton", "fisher"};
@@ -26,7 +24,7 @@ static const char *const methods[] = {"cholesky", "eigen", "cg", "lissa"};
 static const char *const policies[] = {"exact", "clip", "absolute", "pseudo"};
 
 /* Fields of structs that are written and read alike. */
-typedef enum field_type { REAL, SIZE, SEED, FLAG } field_type;
+typedef enum field_type { REAL, AMOUNT, SIZE, SEED, FLAG } field_type; /* an amount is known, and not negative */
 typedef struct field {
     const char *key;
     field_type type;
@@ -36,11 +34,11 @@ typedef struct field {
 #define OF(type, key, of)                                                                                              \
     { #key, of, offsetof(type, key) }
 static const field info_fields[] = {OF(infl_scores_info, n, SIZE), OF(infl_scores_info, p, SIZE),
-                                    OF(infl_scores_info, decay, REAL)};
+                                    OF(infl_scores_info, decay, AMOUNT)};
 static const field option_fields[] = {
-    OF(infl_scores_info, cutoff, REAL),         OF(infl_scores_info, tolerance, REAL),
+    OF(infl_scores_info, cutoff, AMOUNT),       OF(infl_scores_info, tolerance, AMOUNT),
     OF(infl_scores_info, max_iterations, SIZE), OF(infl_scores_info, accept_unconverged, FLAG),
-    OF(infl_scores_info, lissa_scale, REAL),    OF(infl_scores_info, lissa_batch, SIZE),
+    OF(infl_scores_info, lissa_scale, AMOUNT),  OF(infl_scores_info, lissa_batch, SIZE),
     OF(infl_scores_info, lissa_repeats, SIZE),  OF(infl_scores_info, lissa_check, SIZE),
     OF(infl_scores_info, seed, SEED),           OF(infl_scores_info, lissa_plain, FLAG),
     OF(infl_scores_info, cg_batch, SIZE)};
@@ -90,11 +88,11 @@ static void hash_json(infl_hash *hash, json_t *value) {
     }
 }
 
-static void hash_text(const uint64_t hash[2], char text[HASH_TEXT]) {
-    snprintf(text, HASH_TEXT, "%016" PRIx64 "%016" PRIx64, hash[1], hash[0]);
+static void hash_text(const uint64_t hash[2], char text[INFL_SCORES_HASH]) {
+    snprintf(text, INFL_SCORES_HASH, "%016" PRIx64 "%016" PRIx64, hash[1], hash[0]);
 }
 
-static infl_status hash_manifest(json_t *manifest, char text[HASH_TEXT]) {
+infl_status infl_scores_hash_manifest(json_t *manifest, char text[INFL_SCORES_HASH]) {
     infl_hash *hash;
     uint64_t digest[2];
     INFL_TRY(infl_hash_begin(&hash));
@@ -130,7 +128,7 @@ static json_t *whole(uint64_t number) {
 }
 
 static void put_hash(writer *w, const char *key, const uint64_t hash[2]) {
-    char text[HASH_TEXT];
+    char text[INFL_SCORES_HASH];
     hash_text(hash, text);
     put_string(w, key, text);
 }
@@ -144,6 +142,7 @@ static void put_fields(writer *w, const void *of, const field *fields, size_t n)
         int flag;
         switch (fields[i].type) {
         case REAL:
+        case AMOUNT:
             memcpy(&x, at, sizeof x);
             put(w, fields[i].key, real(x));
             break;
@@ -237,7 +236,7 @@ static infl_status make_manifest(const infl_scores *scores, infl_precision store
                                  const char *label, const char *note, const char *date, char **text, size_t *length) {
     const infl_scores_info *info = &scores->info;
     const infl_quantity_kind *quantity = &infl_quantities[info->quantity];
-    char hash[HASH_TEXT];
+    char hash[INFL_SCORES_HASH];
     writer w = {json_object(), 0}, options = {json_object(), 0};
     put_string(&w, "format", FORMAT);
     put(&w, "format_version", json_integer(FORMAT_VERSION));
@@ -278,7 +277,7 @@ static infl_status make_manifest(const infl_scores *scores, infl_precision store
     put_numbers(&w, "train_rows", scores->train_rows, NULL, info->n_train);
     infl_status status = INFL_OK;
     *text = NULL;
-    if (!w.failed && (status = hash_manifest(w.object, hash)) == INFL_OK) {
+    if (!w.failed && (status = infl_scores_hash_manifest(w.object, hash)) == INFL_OK) {
         put_string(&w, "hash", hash);
         if (!w.failed)
             *text = dump(w.object, length);
@@ -304,7 +303,7 @@ static infl_status open_regular(infl_new_file *file, const char *path) {
 }
 
 static infl_status write_array(infl_new_file *file, const infl_scores *scores, infl_precision precision,
-                               char text[HASH_TEXT]) {
+                               char text[INFL_SCORES_HASH]) {
     const infl_scores_info *info = &scores->info;
     infl_hash *hash;
     uint64_t digest[2];
@@ -340,7 +339,7 @@ infl_status infl_scores_save(const infl_scores *scores, const char *path, const 
     const infl_scores_info *info = &scores->info;
     infl_precision stored = o.precision == INFL_F32 ? INFL_F32 : info->stored;
     infl_new_file files[2] = {{.path = NULL}, {.path = NULL}};
-    char *npy = NULL, *json = NULL, *text = NULL, hash[HASH_TEXT];
+    char *npy = NULL, *json = NULL, *text = NULL, hash[INFL_SCORES_HASH];
     size_t length = 0;
     infl_status status = path_of(&npy, path, ".npy");
     if (status == INFL_OK)
@@ -411,6 +410,14 @@ static infl_status get_real(const reader *r, const char *key, double *out) {
     return INFL_OK;
 }
 
+static infl_status get_amount(const reader *r, const char *key, double *out) {
+    const json_t *value = json_object_get(r->object, key);
+    if (!json_is_number(value) || json_number_value(value) < 0)
+        return bad(r, key, "a number that is not negative");
+    *out = json_number_value(value);
+    return INFL_OK;
+}
+
 static infl_status get_flag(const reader *r, const char *key, int *out) {
     const json_t *value = json_object_get(r->object, key);
     if (!json_is_boolean(value))
@@ -439,7 +446,8 @@ static infl_status get_text(const reader *r, const char *key, const char **out) 
 static infl_status get_hash(const reader *r, const char *key, uint64_t out[2]) {
     const char *text = json_string_value(json_object_get(r->object, key));
     char half[17] = {0};
-    if (text == NULL || strlen(text) != HASH_TEXT - 1 || strspn(text, "0123456789abcdef") != HASH_TEXT - 1)
+    if (text == NULL || strlen(text) != INFL_SCORES_HASH - 1 ||
+        strspn(text, "0123456789abcdef") != INFL_SCORES_HASH - 1)
         return bad(r, key, "32 hexadecimal digits");
     for (int i = 0; i < 2; i++) {
         memcpy(half, text + (size_t)16 * i, 16);
@@ -458,6 +466,10 @@ static infl_status get_fields(const reader *r, void *to, const field *fields, si
         switch (fields[i].type) {
         case REAL:
             INFL_TRY(get_real(r, fields[i].key, &x));
+            memcpy(at, &x, sizeof x);
+            break;
+        case AMOUNT:
+            INFL_TRY(get_amount(r, fields[i].key, &x));
             memcpy(at, &x, sizeof x);
             break;
         case SIZE:
@@ -527,7 +539,7 @@ static infl_status get_curvature(const reader *manifest, infl_scores *scores) {
         info->curvature_kind = -2;
     else
         INFL_TRY(get_word(&r, "kind", kinds, COUNT(kinds), &info->curvature_kind));
-    INFL_TRY(get_real(&r, "damping", &info->damping));
+    INFL_TRY(get_amount(&r, "damping", &info->damping));
     INFL_TRY(get_flag(&r, "damping_automatic", &info->damping_automatic));
     INFL_TRY(get_hash(&r, "model", scores->curvature.model));
     return get_hash(&r, "data", scores->curvature.data);
@@ -592,11 +604,15 @@ static infl_status get_all(const reader *manifest, infl_scores *scores) {
         INFL_TRY(get_rows(manifest, "test_rows", SIZE_MAX, &scores->test_rows, &info->n_test));
     scores->n_reports = has_tests ? info->n_test : info->n_train;
     INFL_TRY(get_text(manifest, "library_version", (const char **)&scores->library_version));
+    if (scores->library_version == NULL)
+        return bad(manifest, "library_version", "a string");
     info->library_version = scores->library_version;
     INFL_TRY(get_text(manifest, "label", &info->label));
     INFL_TRY(get_text(manifest, "note", &info->note));
     INFL_TRY(get_text(manifest, "date", &info->date));
     INFL_TRY(get_flag(manifest, "decay_in_gradient", &info->decay_in_gradient));
+    if (info->quantity == INFL_QUANTITY_REMOVAL_LOSSES && info->decay_in_gradient && info->n < 2)
+        return bad(manifest, "n", "at least 2 rows, of which one can be removed");
     INFL_TRY(get_word(manifest, "precision", precisions, COUNT(precisions), &precision));
     INFL_TRY(get_word(manifest, "stored", precisions, COUNT(precisions), &stored));
     info->precision = (infl_precision)precision;
@@ -619,7 +635,7 @@ static infl_status get_all(const reader *manifest, infl_scores *scores) {
 static infl_status read_manifest(json_t **out, const char *path) {
     FILE *stream = NULL;
     size_t size = 0;
-    char *text = NULL, expected[HASH_TEXT];
+    char *text = NULL, expected[INFL_SCORES_HASH];
     json_error_t error;
     infl_status status = infl_file_open(&stream, &size, path);
     if (status != INFL_OK)
@@ -646,7 +662,7 @@ out:
         return bad(&r, "format_version", "1, which this version of the library reads");
     json_t *stated = json_incref(json_object_get(*out, "hash"));
     json_object_del(*out, "hash");
-    status = hash_manifest(*out, expected);
+    status = infl_scores_hash_manifest(*out, expected);
     if (status == INFL_OK && (!json_is_string(stated) || strcmp(json_string_value(stated), expected) != 0))
         status = bad(&r, "hash", "another for this content, so the file is damaged");
     json_decref(stated);
@@ -658,10 +674,11 @@ static infl_status read_array(infl_scores *scores, const char *path, infl_hash *
     const infl_scores_info *info = &scores->info;
     infl_npy *file;
     char shape[INFL_NPY_SHAPE_TEXT];
-    INFL_TRY(infl_npy_open(&file, path, hash));
+    infl_status status = infl_npy_open(&file, path, hash);
+    if (status != INFL_OK) /* another kind of array is none of scores */
+        return status == INFL_E_UNSUPPORTED ? INFL_E_FORMAT : status;
     const infl_npy_array *array = infl_npy_describe(file);
     size_t n_dims = info->n_test == 0 ? 1 : 2;
-    infl_status status = INFL_OK;
     int fits = array->n_dims == n_dims && array->dims[n_dims - 1] == info->n_train && !array->columns_first &&
                array->kind == INFL_NPY_FLOAT && (n_dims == 1 || array->dims[0] == info->n_test);
     if (!fits) {

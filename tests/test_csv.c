@@ -234,6 +234,13 @@ START_TEST(classes_of_another_dataset) {
     assert_fails(&out, "1,x\n", &options, INFL_E_FORMAT, "'class-0', 'class-1', ");
     ck_assert_ptr_nonnull(strstr(infl_last_error(), "', ... ("));
     infl_dataset_destroy(train);
+    memset(text, 'n', 200);
+    memcpy(text, "1,", 2);
+    memcpy(text + 200, "\n2,m\n", 6);
+    assert_ok(read_text(&train, text, NULL));
+    options.classes = train;
+    assert_fails(&out, "1,x\n", &options, INFL_E_FORMAT, "the classes that options->classes has: ... (");
+    infl_dataset_destroy(train);
     ck_assert_ptr_eq(out, untouched);
 }
 END_TEST

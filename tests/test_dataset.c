@@ -1,6 +1,7 @@
 #include <check.h>
 #include <float.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -455,6 +456,34 @@ START_TEST(relabel_of_repeats_and_borrowed) {
     }
     ck_assert_int_eq(small_labels[1], 2);
     infl_dataset_destroy(changed);
+}
+END_TEST
+
+static void *destroy_dataset(void *dataset) {
+    infl_dataset_destroy(dataset);
+    return NULL;
+}
+
+/* Labels changed again and again: each set has its own and the features of the first, and all go with the last, on the
+ * stack of one. */
+START_TEST(relabel_many_times) {
+    enum { TIMES = 20000, STACK = 128 << 10 };
+    infl_dataset *dataset = numbered(2, 2);
+    double row[2], label;
+    for (int i = 0; i < TIMES; i++) {
+        infl_dataset *before = dataset;
+        assert_ok(infl_dataset_relabel(&dataset, before, NULL, 0, (int32_t[]){i / 2 % 2, 1 - i / 2 % 2}));
+        infl_dataset_destroy(before);
+    }
+    assert_ok(infl_dataset_get(dataset, 1, row, &label));
+    ck_assert(row[0] == 1 && row[1] == 1000 && label == 0); /* TIMES / 2 − 1 is odd */
+    pthread_attr_t small;
+    pthread_t thread;
+    ck_assert_int_eq(pthread_attr_init(&small), 0);
+    ck_assert_int_eq(pthread_attr_setstacksize(&small, STACK), 0);
+    ck_assert_int_eq(pthread_create(&thread, &small, destroy_dataset, dataset), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(pthread_attr_destroy(&small), 0);
 }
 END_TEST
 
@@ -913,6 +942,7 @@ Suite *dataset_suite(void) {
     add_case(suite, "dataset/views/refuse", views_refuse, 1);
     add_case(suite, "dataset/relabel/labels-alone", relabel_changes_labels_alone, 1);
     add_case(suite, "dataset/relabel/repeats", relabel_of_repeats_and_borrowed, 1);
+    add_case(suite, "dataset/relabel/many-times", relabel_many_times, 1);
     add_case(suite, "dataset/relabel/refuses", relabel_refuses, 1);
     add_case(suite, "dataset/split/smallest-keys", split_takes_smallest_keys, 1);
     add_case(suite, "dataset/split/uniform", split_is_uniform, 1);

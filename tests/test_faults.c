@@ -302,6 +302,14 @@ static void put_long_csv(world *w) { /* more than a buffer, and arrays that grow
         snprintf(text + i * LINE, LINE + 1, "%03zu.5,%05zu\n", i % 999, i);
     put_file(w, "data.csv", text, LINES * LINE);
 }
+static void put_quoted_csv(world *w) { /* a field longer than a buffer, so that a read fails inside of it */
+    enum { NAME = 70000 };
+    static char text[NAME + 16];
+    memset(text, 'a', sizeof text);
+    memcpy(text, "1,\"", 3);
+    memcpy(text + 3 + NAME, "\"\n2,b\n", 6);
+    put_file(w, "data.csv", text, 3 + NAME + 6);
+}
 OPERATION(dataset_from_csv_real) {
     infl_csv_options options = INFL_CSV_OPTIONS_INIT;
     options.target = INFL_TARGET_REAL;
@@ -773,6 +781,7 @@ static const operation operations[] = {
     CALL(dataset_create, .depth = NOTHING),
     CALL_AS(dataset_create_borrowed, dataset_create, .depth = NOTHING),
     CALL(dataset_from_csv, .prepare = put_csv),
+    CALL(dataset_from_csv, .prepare = put_quoted_csv),
     CALL_AS(dataset_from_csv_real, dataset_from_csv, .prepare = put_long_csv),
     CALL_AS(dataset_from_csv_known, dataset_from_csv, .prepare = put_classes),
     CALL(dataset_iris, .depth = NOTHING),

@@ -297,7 +297,17 @@ START_TEST(arguments_and_failures_change_nothing) {
     assert_fails(INFL_E_ARGUMENT, infl_influence_removal_parameters(influence, &row, 1, out, reports));
     assert_fails(INFL_E_ARGUMENT, infl_influence_scores(influence, NULL, NULL, 0, NULL, 0, out, reports));
     assert_fails(INFL_E_ARGUMENT, infl_influence_scores(influence, f->test, NULL, 0, &row, 1, out, reports));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_losses(influence, f->test, NULL, 0, &row, 1, out, reports));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_norms(influence, NULL, 0, NULL, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_self(NULL, NULL, 0, out, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_parameters(NULL, NULL, 0, out, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_parameters(influence, NULL, 0, NULL, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_scores(NULL, f->test, NULL, 0, NULL, 0, out, reports));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_scores(influence, f->test, NULL, 0, NULL, 0, NULL, reports));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_losses(NULL, f->test, NULL, 0, NULL, 0, out, reports));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_losses(influence, NULL, NULL, 0, NULL, 0, out, reports));
     row = T;
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_losses(influence, f->test, &row, 1, NULL, 0, out, reports));
     assert_fails(INFL_E_ARGUMENT, infl_influence_scores(influence, f->test, &row, 1, NULL, 0, out, reports));
     assert_fails(INFL_E_ARGUMENT, infl_influence_scores(influence, other, NULL, 0, NULL, 0, out, reports));
     assert_fails(INFL_E_ARGUMENT, infl_influence_removal_losses(influence, other, NULL, 0, NULL, 0, out, reports));
@@ -455,6 +465,76 @@ START_TEST(networks_score_to_the_same_bits) {
 }
 END_TEST
 
+/* As many parameters, but eight of them of a normalisation, which has a state; or of a dense layer, which has none. */
+static infl_model *two_layers(int normalised) {
+    infl_builder *builder;
+    infl_model *model;
+    assert_ok(infl_builder_create(&builder, 4));
+    infl_node node = infl_builder_dense(builder, INFL_NODE_INPUT, 2, 0, INFL_INIT_LECUN);
+    node = normalised ? infl_builder_batch_norm(builder, node, NULL)
+                      : infl_builder_dense(builder, node, 2, 0, INFL_INIT_LECUN);
+    assert_ok(
+        infl_model_create(&model, builder, infl_builder_dense(builder, node, 3, 1, INFL_INIT_LECUN), INFL_F64, 3));
+    infl_builder_destroy(builder);
+    return model;
+}
+
+/* A test objective whose model has no state, or another one than the train objective's, is refused, and says which. */
+START_TEST(states_must_be_the_same) {
+    infl_dataset *iris;
+    infl_model *models[3] = {two_layers(1), two_layers(0), NULL};
+    infl_objective *objectives[3];
+    infl_curvature *curvature;
+    infl_inverse *inverse;
+    infl_influence *influence;
+    infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
+    static const char *const says[2][3] = {{NULL, "the state of test's model has 0 numbers, but train's has 4",
+                                            "test's model has another state than train's"},
+                                           {NULL, "the state of test's model has 0 numbers, but train's has 4", NULL}};
+    double state[4], scores[150], changes[150];
+    size_t row = 7;
+    assert_ok(infl_model_clone(&models[2], models[0]));
+    assert_ok(infl_model_get_state(models[2], state));
+    state[1] += 0.5;
+    assert_ok(infl_model_set_state(models[2], state));
+    ck_assert_uint_eq(infl_model_parameters(models[0]), infl_model_parameters(models[1]));
+    assert_ok(infl_dataset_iris(&iris));
+    for (int i = 0; i < 3; i++)
+        assert_ok(infl_objective_create(&objectives[i], models[i], &loss, iris, NULL));
+    assert_ok(infl_curvature_create(&curvature, objectives[0], INFL_GAUSS_NEWTON, 0.1));
+    assert_ok(infl_inverse_create(&inverse, curvature, NULL));
+    assert_ok(infl_influence_create(&influence, objectives[0], inverse, NULL));
+    for (int i = 0; i < 3; i++) {
+        infl_retrain_options options = INFL_RETRAIN_OPTIONS_INIT;
+        infl_retrain_output output = INFL_RETRAIN_OUTPUT_INIT;
+        infl_train_options sgd = INFL_TRAIN_OPTIONS_INIT;
+        sgd.steps = 1;
+        options.train = &sgd;
+        output.loss_changes = changes;
+        for (int retrained = 0; retrained < 2; retrained++) {
+            double *out = retrained ? changes : scores;
+            fill_sentinel(out, 150);
+            infl_status status =
+                retrained ? infl_retrain_without(objectives[0], &row, 1, objectives[i], NULL, 0, &options, &output)
+                          : infl_influence_scores(influence, objectives[i], NULL, 0, &row, 1, out, NULL);
+            const char *expected = says[retrained][i];
+            ck_assert_msg(status == (expected == NULL ? INFL_OK : INFL_E_ARGUMENT), "%d, %d: %s", i, retrained,
+                          infl_status_name(status));
+            ck_assert_msg(expected == NULL || strstr(infl_last_error(), expected) != NULL, "%s", infl_last_error());
+            ck_assert_int_eq(all_sentinel(out, 150), expected != NULL);
+        }
+    }
+    infl_influence_destroy(influence);
+    infl_inverse_destroy(inverse);
+    infl_curvature_destroy(curvature);
+    for (int i = 0; i < 3; i++) {
+        infl_objective_destroy(objectives[i]);
+        infl_model_destroy(models[i]);
+    }
+    infl_dataset_destroy(iris);
+}
+END_TEST
+
 Suite *influence_suite(void) {
     Suite *suite = suite_create("influence");
     add_case(suite, "influence/closed-forms", closed_forms, 4);
@@ -462,6 +542,7 @@ Suite *influence_suite(void) {
     add_case(suite, "influence/retraining", predictions_match_retraining, 1);
     add_case(suite, "influence/top", top_is_the_head_of_a_stable_sort, 1);
     add_case(suite, "influence/arguments", arguments_and_failures_change_nothing, 1);
+    add_case(suite, "influence/states", states_must_be_the_same, 1);
     add_case(suite, "influence/unconverged", unconverged_rows_are_named, 1);
     add_case(suite, "influence/network/threads", networks_score_to_the_same_bits, 2);
     return suite;

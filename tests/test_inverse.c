@@ -320,6 +320,45 @@ START_TEST(test_indefinite) {
 }
 END_TEST
 
+/* diag(cos πi/p) of the caller's own: eigenvalues so close at the ends that Lanczos finds none of them. */
+static int cosines(void *context, const double *vectors, size_t k, double *products) {
+    size_t p = *(const size_t *)context;
+    for (size_t j = 0; j < k; j++)
+        for (size_t i = 0; i < p; i++)
+            products[j * p + i] = cos(3.14159265358979 * (double)i / (double)p) * vectors[j * p + i];
+    return 0;
+}
+
+/* Where the smallest eigenvalue stays unknown, a refusal says what is known, and names no damping that might not do. */
+START_TEST(test_indefinite_unknown) {
+    size_t p = 4000;
+    double *b = spectral_normals(p, 5), *x = spectral_normals(p, 6), lowest;
+    infl_curvature *curvature;
+    method m = method_of(INFL_CG + _i);
+    fill_sentinel(x, p);
+    assert_ok(infl_curvature_from_product(&curvature, cosines, &p, p, 0.125));
+    ck_assert_int_eq(infl_curvature_lanczos(curvature, 1, 0, NULL, &lowest, NULL, NULL), INFL_E_UNCONVERGED);
+    m.options.lissa_scale = 1.25;
+    infl_status status = create_and_solve(curvature, &m.options, b, x, NULL);
+    if (m.options.method == INFL_CG) {
+        ck_assert_int_eq(status, INFL_E_INDEFINITE);
+        ck_assert_msg(
+            strstr(infl_last_error(), "C + 0.125 I is not positive definite: CG met a direction of curvature -") !=
+                    NULL &&
+                strstr(infl_last_error(), "of right-hand side 0, and the smallest eigenvalue is lower still") != NULL &&
+                strstr(infl_last_error(), "raise the damping by more than that") != NULL,
+            "%s", infl_last_error());
+    } else {
+        ck_assert_int_eq(status, INFL_E_DIVERGED); /* its residual grows along them */
+        ck_assert_msg(strstr(infl_last_error(), "or the damping") != NULL, "%s", infl_last_error());
+    }
+    ck_assert(all_sentinel(x, p));
+    infl_curvature_destroy(curvature);
+    free(b);
+    free(x);
+}
+END_TEST
+
 START_TEST(test_singular) {
     method m = method_of(_i);
     for (size_t p = 1; p <= 31; p += 10)
@@ -898,6 +937,7 @@ Suite *inverse_suite(void) {
     add_case(suite, "inverse/conformance/interruption", test_interruption, 4);
     add_case(suite, "inverse/preparation", test_preparation, 2);
     add_case(suite, "inverse/refusal/indefinite", test_indefinite, 4);
+    add_case(suite, "inverse/refusal/unknown", test_indefinite_unknown, 2);
     add_case(suite, "inverse/refusal/singular", test_singular, 4);
     add_case(suite, "inverse/refusal/arguments", test_arguments, 1);
     add_case(suite, "inverse/refusal/unconverged", test_unconverged, 2);

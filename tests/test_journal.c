@@ -439,6 +439,23 @@ START_TEST(places_that_cannot_be_written) {
 }
 END_TEST
 
+/* A name without a folder is of the working folder, which keeps the new name. */
+START_TEST(a_name_alone) {
+    temporary_file folder = write_file("", 0, 0);
+    small *s = small_create("a-name-alone.journal");
+    int before = open(".", O_RDONLY | O_CLOEXEC);
+    ck_assert(before >= 0 && unlink(folder.path) == 0 && mkdir(folder.path, 0700) == 0 && chdir(folder.path) == 0);
+    assert_ok(small_run(s));
+    ck_assert_uint_eq(s->output.resumed, 0);
+    assert_ok(small_run(s));
+    ck_assert_uint_eq(s->output.resumed, SMALL_M + 1);
+    ck_assert_uint_eq(size_of(s->options.journal), HEAD + (SMALL_M + 1) * SMALL_RECORD);
+    ck_assert(unlink(s->options.journal) == 0 && fchdir(before) == 0 && close(before) == 0);
+    ck_assert_int_eq(rmdir(folder.path), 0);
+    small_destroy(s);
+}
+END_TEST
+
 /* A custom objective's gradients are known by what they give: these lack the last bit of what the others have. */
 static int rounded_gradients(void *context, const double *theta, const size_t *which, size_t n, double *out) {
     int code = linear_row_gradients(context, theta, which, n, out);
@@ -1133,6 +1150,7 @@ Suite *journal_suite(void) {
     add_case(suite, "journal/progress", progress_begins_with_what_is_there, 1);
     add_case(suite, "journal/lock", one_call_at_a_time, 1);
     add_case(suite, "journal/places", places_that_cannot_be_written, 1);
+    add_case(suite, "journal/name-alone", a_name_alone, 1);
     add_case(suite, "journal/rounding", other_rounding_is_another_configuration, 1);
     add_case(suite, "journal/full", a_full_disk_keeps_what_was_written, 1);
     add_case(suite, "journal/records", records_of_any_length, 1);

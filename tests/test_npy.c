@@ -7,6 +7,7 @@
 #include "dataset.h"
 #include "file.h"
 #include "files.h"
+#include "little_endian.h"
 #include "random.h"
 #include "reference.h"
 #include "suites.h"
@@ -121,6 +122,34 @@ START_TEST(test_types) {
             infl_npy_close(npy);
             ck_assert_int_eq(unlink(file.path), 0);
         }
+}
+END_TEST
+
+/* Whole numbers beyond 2^53 are rounded as a conversion of C rounds them: once. */
+START_TEST(test_large_integers) {
+    enum { HERE = 64 };
+    int64_t values[HERE] = {INT64_MIN, INT64_MIN + 1, INT64_MAX, -(INT64_C(1) << 54) - 3, (INT64_C(1) << 54) + 3};
+    uint64_t state = 1;
+    for (int i = 5; i < HERE; i++) {
+        state = state * UINT64_C(6364136223846793005) + 1442695040888963407; /* Knuth's */
+        values[i] = (i % 2 != 0 ? -1 : 1) * (int64_t)(state >> (1 + i % 10));
+    }
+    for (int is_signed = 0; is_signed < 2; is_signed++) {
+        unsigned char numbers[8 * HERE];
+        double out[HERE];
+        infl_npy *npy;
+        infl_put_numbers(numbers, values, HERE, 8);
+        npy_bytes bytes = array_bytes(is_signed ? "<i8" : "<u8", "(64,)", 0, numbers, sizeof numbers);
+        temporary_file file = put(&bytes);
+        assert_ok(infl_npy_open(&npy, file.path, NULL));
+        assert_ok(infl_npy_read(npy, HERE, out));
+        for (int i = 0; i < HERE; i++) {
+            double expected = is_signed ? (double)values[i] : (double)(uint64_t)values[i];
+            ck_assert_msg(out[i] == expected, "number %d: %.17g for %.17g", i, out[i], expected);
+        }
+        infl_npy_close(npy);
+        ck_assert_int_eq(unlink(file.path), 0);
+    }
 }
 END_TEST
 
@@ -492,6 +521,7 @@ Suite *npy_suite(void);
 Suite *npy_suite(void) {
     Suite *suite = suite_create("npy");
     add_case(suite, "npy/types", test_types, 1);
+    add_case(suite, "npy/large-integers", test_large_integers, 1);
     add_case(suite, "npy/headers", test_headers, 1);
     add_case(suite, "npy/bad-headers", test_bad_headers, 1);
     add_case(suite, "npy/damage", test_damage, 1);

@@ -551,6 +551,81 @@ START_TEST(influence_of_the_last_layer) {
 }
 END_TEST
 
+/* Scores of some parameters say of which loss they are, as those of all do. */
+START_TEST(scores_are_described) {
+    for (int hinge = 0; hinge < 3; hinge++) { /* 2: of the caller's own */
+        problem_options options = PROBLEM_OPTIONS_INIT;
+        options.loss = hinge == 1 ? INFL_SMOOTHED_HINGE : INFL_SOFTMAX_CROSS_ENTROPY;
+        options.decay = 0.03;
+        problem *q = problem_create(&options);
+        size_t *parameters = (size_t *)problem_room(q, q->p), n = choose(q->p, 1, parameters);
+        infl_objective *part =
+            hinge == 2 ? custom_objective(q, parameters, n) : restricted_objective(q, parameters, n, 1);
+        infl_curvature *curvature;
+        infl_inverse *inverse;
+        infl_influence *influence;
+        infl_scores *scores;
+        infl_scores_info info;
+        assert_ok(infl_curvature_create(&curvature, part, INFL_GAUSS_NEWTON, 0.1));
+        assert_ok(infl_inverse_create(&inverse, curvature, NULL));
+        assert_ok(infl_influence_create(&influence, part, inverse, NULL));
+        assert_ok(infl_scores_create(&scores, influence, INFL_QUANTITY_SCORES, part, NULL, 0, NULL, 0));
+        assert_ok(infl_scores_describe(scores, &info));
+        int loss = hinge == 2 ? -1 : (int)options.loss;
+        ck_assert(info.train_loss == loss && info.test_loss == loss);
+        ck_assert(hinge == 1
+                      ? info.train_temperature == q->loss.temperature && info.test_temperature == q->loss.temperature
+                      : isnan(info.train_temperature) && isnan(info.test_temperature));
+        ck_assert(info.p == n && info.n == q->n && info.decay == 0.03);
+        infl_scores_destroy(scores);
+        infl_influence_destroy(influence);
+        infl_inverse_destroy(inverse);
+        infl_curvature_destroy(curvature);
+        infl_objective_destroy(part);
+        problem_destroy(q);
+    }
+}
+END_TEST
+
+/* Retraining begins at the state that it is told, and leaves the model's own: as that of a model which has that one. */
+START_TEST(retraining_has_a_state) {
+    problem *q = graph_problem(2, INFL_F64, 30);
+    size_t *parameters = (size_t *)problem_room(q, q->p), n = choose(q->p, 0, parameters), rows[2] = {4, 17};
+    double *state = problem_room(q, q->n_state), *other = problem_room(q, q->n_state),
+           *found = problem_room(q, q->n_state);
+    double *changes = problem_room(q, 3 * 2 * n);
+    infl_model *clone, *model = q->model;
+    assert_ok(infl_model_get_state(model, state));
+    for (size_t i = 0; i < q->n_state; i++)
+        other[i] = state[i] * 1.5 + 0.1;
+    assert_ok(infl_model_clone(&clone, model));
+    assert_ok(infl_model_set_state(clone, other));
+    infl_objective *part = restricted_objective(q, parameters, n, 1), *of_clone;
+    q->model = clone;
+    of_clone = restricted_objective(q, parameters, n, 1);
+    q->model = model;
+    for (int i = 0; i < 3; i++) { /* at the other state, with the model's own, of a model that has the other */
+        infl_retrain_options options = INFL_RETRAIN_OPTIONS_INIT;
+        infl_retrain_output output = INFL_RETRAIN_OUTPUT_INIT;
+        infl_polish_options polish = INFL_POLISH_OPTIONS_INIT;
+        polish.gradient_tolerance = 1e-8;
+        options.polish = &polish;
+        options.start_state = i == 0 ? other : NULL;
+        options.subtract_control = 0;
+        output.parameter_changes = changes + (size_t)i * 2 * n;
+        assert_ok(infl_retrain_without(i == 2 ? of_clone : part, rows, 2, NULL, NULL, 0, &options, &output));
+    }
+    assert_same_bits(changes, changes + 4 * n, 2 * n, "at another state");
+    ck_assert_mem_ne(changes, changes + 2 * n, 2 * n * sizeof *changes);
+    assert_ok(infl_model_get_state(model, found));
+    assert_same_bits(found, state, q->n_state, "the model's own");
+    infl_objective_destroy(part);
+    infl_objective_destroy(of_clone);
+    infl_model_destroy(clone);
+    problem_destroy(q);
+}
+END_TEST
+
 /* A risk of one caller at a time stays so where its copies are retrained on several threads. */
 typedef struct solitary {
     linear_problem *problem;
@@ -785,6 +860,8 @@ Suite *restricted_suite(void) {
     add_case(suite, "restricted/memory", whole_vectors_are_bounded, 1);
     add_case(suite, "restricted/training", training_leaves_the_others, 6);
     add_case(suite, "restricted/influence", influence_of_the_last_layer, 1);
+    add_case(suite, "restricted/scores", scores_are_described, 1);
+    add_case(suite, "restricted/state", retraining_has_a_state, 1);
     add_case(suite, "restricted/one-caller", one_caller_stays_one, 1);
     add_case(suite, "restricted/identity", identities_differ, 1);
     add_case(suite, "restricted/others", a_test_set_has_the_same_others, 1);

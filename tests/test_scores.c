@@ -1,6 +1,7 @@
 /* Numbers that know what they are: descriptions, bounds, pairs of files. */
 #include <dirent.h>
 #include <float.h>
+#include <jansson.h>
 #include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include "file.h"
 #include "files.h"
 #include "linear.h"
+#include "little_endian.h"
+#include "scores.h"
 #include "spectral.h"
 #include "suites.h"
 
@@ -463,8 +466,7 @@ START_TEST(test_damage) {
                 ck_assert_msg(memcmp(again, bytes, n) == 0, "byte %zu of %s changes what is read", i, path);
                 infl_scores_destroy(loaded);
             } else {
-                ck_assert_msg(status == INFL_E_FORMAT || status == INFL_E_UNSUPPORTED, "byte %zu: %s", i,
-                              infl_last_error());
+                ck_assert_msg(status == INFL_E_FORMAT, "byte %zu: %s", i, infl_last_error());
                 ck_assert_ptr_null(loaded);
                 refused++;
             }
@@ -513,6 +515,336 @@ START_TEST(test_mismatch) {
 }
 END_TEST
 
+/* ---- manifests and arrays that are not what the library writes, with the right hashes */
+
+/* A pair, and what its manifest says. */
+static json_t *save_some(const pair *here, int quantity) {
+    fixture f = plain_fixture();
+    infl_scores *scores = scores_of(&f, quantity, 1);
+    json_error_t error;
+    assert_ok(infl_scores_save(scores, here->path, NULL));
+    infl_scores_destroy(scores);
+    fixture_destroy(&f);
+    json_t *manifest = json_load_file(here->json, 0, &error);
+    ck_assert_ptr_nonnull(manifest);
+    return manifest;
+}
+
+static void put_text(const pair *here, const char *text) {
+    overwrite(here->json, (const unsigned char *)text, strlen(text));
+}
+
+static void put_manifest(const pair *here, json_t *manifest, const char *hash) {
+    char right[INFL_SCORES_HASH];
+    json_object_del(manifest, "hash");
+    assert_ok(infl_scores_hash_manifest(manifest, right));
+    json_object_set_new(manifest, "hash", json_string(hash == NULL ? right : hash));
+    char *text = json_dumps(manifest, 0);
+    ck_assert_ptr_nonnull(text);
+    put_text(here, text);
+    free(text);
+}
+
+/* Nothing is read, and the sentence has these words and the file's path. */
+static void assert_refused(const pair *here, const char *path, const char *words) {
+    infl_scores *const mark = (infl_scores *)(void *)&words;
+    infl_scores *loaded = mark;
+    infl_status status = infl_scores_load(&loaded, here->path);
+    ck_assert_msg(status == INFL_E_FORMAT && loaded == mark, "not refused: %s; but %s: %s", words,
+                  infl_status_name(status), infl_last_error());
+    assert_says(words);
+    assert_says(path);
+}
+
+static void assert_accepted(const pair *here) {
+    infl_scores *loaded;
+    assert_ok(infl_scores_load(&loaded, here->path));
+    infl_scores_destroy(loaded);
+}
+
+/* One of its objects by name; "solves": the second solve. "": itself. */
+static json_t *part_of(json_t *manifest, const char *name) {
+    json_t *part = name[0] == '\0' ? manifest : json_object_get(manifest, name);
+    part = json_is_array(part) ? json_array_get(part, 1) : part;
+    ck_assert_ptr_nonnull(part);
+    return part;
+}
+
+/* As sentences have it: "train.loss", "solves[].residual". */
+static const char *full_name(const char *part, const char *key) {
+    static char name[64];
+    snprintf(name, sizeof name, "\"%s%s%s%s\"", part, strcmp(part, "solves") == 0 ? "[]" : "",
+             part[0] == '\0' ? "" : ".", key);
+    return name;
+}
+
+/* For people, and for who has no library. */
+static int is_not_read(const char *key) {
+    static const char *const keys[] = {"formula", "sign", "axes", "bounds", "null", "scale", "row", "bound"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(key, keys[i]) == 0)
+            return 1;
+    return 0;
+}
+
+/* Every key there is, taken out. (The scale of a solve is LiSSA's.) */
+START_TEST(test_missing) {
+    static const char *const parts[] = {"", "train", "test", "curvature", "inverse", "solves"};
+    pair here = new_pair();
+    json_t *manifest = save_some(&here, INFL_QUANTITY_REMOVAL_LOSSES), *member;
+    int n = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const char *key;
+        json_object_foreach(part_of(manifest, parts[i]), key, member) {
+            json_t *altered = json_deep_copy(manifest);
+            char words[128];
+            json_object_del(part_of(altered, parts[i]), key);
+            put_manifest(&here, altered, NULL);
+            snprintf(words, sizeof words, "%s is missing or wrong", full_name(parts[i], key));
+            if (strcmp(key, "hash") == 0 || (is_not_read(key) && (i < 5 || strcmp(key, "scale") != 0)))
+                assert_accepted(&here); /* put_manifest has put the hash back */
+            else
+                assert_refused(&here, here.json, words);
+            json_decref(altered);
+            n++;
+        }
+    }
+    ck_assert_int_gt(n, 60);
+    json_decref(manifest);
+    end_pair(&here);
+}
+END_TEST
+
+#define WORD "a word that this version of the library knows"
+#define WHOLE "[null, true, -1, 1.5, [], \"\", \"-1\", \"1 \", \"0x1\", \"18446744073709551616\"]", "a whole number"
+#define FLAG "[null, 0, 1, \"true\", []]", "true or false"
+#define REAL "[true, \"1\", \"nan\", [], {}]", "a number or null"
+#define AMOUNT "[null, false, \"1\", -1, -1e-300, []]", "a number that is not negative"
+#define TEXT "[true, 1, [], {}]", "a string or null"
+#define HASH                                                                                                           \
+    "[null, 7, \"\", \"0123456789abcdef0123456789abcde\", \"0123456789abcdef0123456789abcdef0\", "                     \
+    "\"0123456789ABCDEF0123456789abcdef\", \"0123456789abcdef0123456789abcdef \", "                                    \
+    "\"-123456789abcdef0123456789abcdef0\"]",                                                                          \
+        "32 hexadecimal digits"
+#define OBJECT "[null, [], [1], \"\", 0]", "an object"
+#define FILLED "[null, [], {}, {\"0\": 0}, 1]", "an array that is not empty"
+#define ROWS "[[0, 1, 2, 3, -1], [0, 1, 2, 3, 0.5], [0, \"x\"], [null], [[0]]]", "row indices"
+
+/* Values of other types, and out of range. */
+START_TEST(test_wrong_values) {
+    static const struct {
+        const char *part, *keys, *values;
+        const char *expected; /* the whole sentence, where another key is found to be wrong */
+    } table[] = {
+        {"", "format", "[null, 1, \"libinfluence\", \"libinfluence scores \"]", "\"libinfluence scores\""},
+        {"", "format_version", "[null, 0, 2, 1.0, \"1\", true]", "1, which this version of the library reads"},
+        {"", "library_version", TEXT},
+        {"", "library_version", "[null]", "a string"},
+        {"", "label note date", TEXT},
+        {"", "quantity", "[null, 1, \"\", \"Scores\", \"loss\"]", WORD},
+        {"", "precision stored", "[null, 64, \"f16\", \"F64\"]", WORD},
+        {"", "array_hash", HASH},
+        {"", "n p", WHOLE},
+        {"", "n", "[0, 1, 8]",
+         "\"train_rows\" is missing or wrong; expected row indices"}, /* there is one with index 8 */
+        {"", "decay", AMOUNT},
+        {"", "decay_in_gradient", FLAG},
+        {"", "train test curvature inverse", OBJECT},
+        {"", "train_rows test_rows solves row_norms", FILLED},
+        {"", "train_rows test_rows", ROWS},
+        {"", "train_rows", "[[9, 0, 0, 0, 0], [\"9\"]]", "row indices"},
+        {"", "test_rows", "[[\"18446744073709551615\"]]", "row indices"}, /* none can be there */
+        {"", "test_rows", "[[0, 1], [0, 1, 2, 3]]",
+         "\"solves\" is missing or wrong; expected as many as there are rows to solve for"},
+        {"", "train_rows", "[[0], [0, 1, 2, 3, 4, 5]]",
+         "\"row_norms\" is missing or wrong; expected as many as train_rows"},
+        {"", "row_norms", "[[1], [1, 1, 1, 1, 1, 1]]", "as many as train_rows"},
+        {"", "row_norms", "[[1, 1, null, 1, 1], [1, 1, 1, 1, \"1\"]]", "numbers"},
+        {"", "solves", "[[1], [1, 1, 1, 1]]", "as many as there are rows to solve for"},
+        {"", "solves", "[[1, 1, 1], [null, {}, {}], [[], [], []]]",
+         "\"solves[].residual\" is missing or wrong; expected a number or null"},
+        {"train", "loss", "[null, 0, \"Custom\", \"hinge\"]", WORD},
+        {"train", "temperature", REAL},
+        {"train", "model data", HASH},
+        {"test", "loss", "[null, 0, \"\"]", WORD},
+        {"test", "temperature", REAL},
+        {"test", "model data", HASH},
+        {"curvature", "kind", "[null, 0, \"newton\"]", WORD},
+        {"curvature", "damping", AMOUNT},
+        {"curvature", "damping_automatic", FLAG},
+        {"curvature", "model data", HASH},
+        {"inverse", "method", "[null, 0, \"lu\"]", WORD},
+        {"inverse", "eigen_policy", "[null, 0, \"clipped\"]", WORD},
+        {"inverse", "cutoff tolerance lissa_scale", AMOUNT},
+        {"inverse", "max_iterations lissa_batch lissa_repeats lissa_check seed cg_batch", WHOLE},
+        {"inverse", "accept_unconverged lissa_plain", FLAG},
+        {"solves", "residual products damping lambda_min lambda_max scale batch deviation rhs_norm", REAL},
+        {"solves", "solution_norm rounding lambda_floor error_bound", REAL},
+        {"solves", "iterations", WHOLE},
+        {"solves", "converged", FLAG},
+    };
+    pair here = new_pair();
+    json_t *manifest = save_some(&here, INFL_QUANTITY_REMOVAL_LOSSES);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        char keys[128], words[160];
+        json_t *values = json_loads(table[i].values, 0, NULL), *value;
+        ck_assert_ptr_nonnull(values);
+        snprintf(keys, sizeof keys, "%s", table[i].keys);
+        for (char *rest = NULL, *key = strtok_r(keys, " ", &rest); key != NULL; key = strtok_r(NULL, " ", &rest)) {
+            size_t k;
+            int whole = strstr(table[i].expected, "is missing or wrong") != NULL;
+            snprintf(words, sizeof words, "%s%s%s", whole ? "" : full_name(table[i].part, key),
+                     whole ? "" : " is missing or wrong; expected ", table[i].expected);
+            json_array_foreach(values, k, value) {
+                json_t *altered = json_deep_copy(manifest);
+                ck_assert_int_eq(json_object_set(part_of(altered, table[i].part), key, value), 0);
+                put_manifest(&here, altered, NULL);
+                assert_refused(&here, here.json, words);
+                json_decref(altered);
+            }
+        }
+        json_decref(values);
+    }
+    json_decref(manifest);
+    end_pair(&here);
+}
+END_TEST
+
+/* Texts that are no manifest, and one that says two things that cannot both be. */
+START_TEST(test_wrong_texts) {
+    static const struct {
+        const char *text, *says;
+    } table[] = {
+        {"", "byte 0: the file is not JSON"},
+        {"7", "the file is not JSON"},
+        {"{\"format\": \"libinfluence scores\"", "the file is not JSON"},
+        {"{\"format\": \"libinfluence scores\", \"format\": \"libinfluence scores\"}", "duplicate object key"},
+        {"{\"format\": \"libinfluence scores\"} {}", "end of file expected"},
+        {"{\"format\": \"libinfluence scores\\u0000\"}", "the file is not JSON"},
+        {"{\"format\": \"\xff\"}", "the file is not JSON"},
+        {"{\"n\": 1e400}", "the file is not JSON"},
+        {"{\"n\": 9223372036854775808}", "the file is not JSON"},
+        {"{\"decay\": NaN}", "the file is not JSON"},
+        {"[]", "\"format\" is missing or wrong"},
+        {"{}", "\"format\" is missing or wrong"},
+        {"{\"format\": \"libinfluence scores\"}", "\"format_version\" is missing or wrong"},
+        {"{\"format\": \"libinfluence scores\", \"format_version\": 1}", "\"hash\" is missing or wrong"},
+        {"{\"format\": \"libinfluence scores\", \"format_version\": 1, \"hash\": 0}", "\"hash\" is missing or wrong"},
+    };
+    pair here = new_pair();
+    json_t *manifest = save_some(&here, INFL_QUANTITY_REMOVAL_LOSSES);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        put_text(&here, table[i].text);
+        assert_refused(&here, here.json, table[i].says);
+    }
+    put_manifest(&here, manifest, "0123456789abcdef0123456789abcdef");
+    assert_refused(&here, here.json, "\"hash\" is missing or wrong; expected another for this content");
+    json_object_set_new(manifest, "array_hash", json_string("0123456789abcdef0123456789abcdef"));
+    put_manifest(&here, manifest, NULL);
+    assert_refused(&here, here.npy, "the array is not the one that");
+    json_object_set_new(manifest, "n", json_integer(1));
+    json_object_set_new(manifest, "train_rows", json_loads("[0, 0, 0, 0, 0]", 0, NULL));
+    put_manifest(&here, manifest, NULL);
+    assert_refused(&here, here.json, "\"n\" is missing or wrong; expected at least 2 rows");
+    json_decref(manifest);
+    end_pair(&here);
+}
+END_TEST
+
+/* What another program may make of a manifest: keys that nobody knows, whole numbers for others, words for large ones. */
+START_TEST(test_other_manifests) {
+    pair here = new_pair();
+    json_t *manifest = save_some(&here, INFL_QUANTITY_REMOVAL_LOSSES);
+    infl_scores *loaded;
+    infl_scores_info info;
+    json_object_set_new(manifest, "unknown", json_loads("{\"x\": [1, 2.5, null, true, \"\"]}", 0, NULL));
+    json_object_set_new(manifest, "decay", json_integer(0));
+    json_object_set_new(manifest, "p", json_string("0018446744073709551615"));
+    json_object_set_new(json_object_get(manifest, "inverse"), "seed", json_string("7"));
+    json_object_set_new(json_object_get(manifest, "train"), "loss", json_string("custom"));
+    json_object_set_new(json_object_get(manifest, "test"), "loss", json_string("smoothed_hinge"));
+    json_object_set_new(json_object_get(manifest, "test"), "temperature", json_integer(2));
+    put_manifest(&here, manifest, NULL);
+    assert_ok(infl_scores_load(&loaded, here.path));
+    assert_ok(infl_scores_describe(loaded, &info));
+    ck_assert(info.decay == 0 && info.p == SIZE_MAX && info.seed == 7 && info.train_loss == -1);
+    ck_assert(info.test_loss == INFL_SMOOTHED_HINGE && info.test_temperature == 2 && isnan(info.train_temperature));
+    infl_scores_destroy(loaded);
+    json_decref(manifest);
+    end_pair(&here);
+}
+END_TEST
+
+/* The array's file in NumPy's format, and its hash in the manifest. */
+static void put_array(const pair *here, json_t *manifest, const char *descr, const char *order, const char *shape,
+                      const void *numbers, size_t n) {
+    unsigned char file[512] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0};
+    char *header = (char *)file + 10, text[INFL_SCORES_HASH];
+    uint64_t digest[2];
+    infl_hash *hash;
+    int length = snprintf(header, 128, "{'descr': '%s', 'fortran_order': %s, 'shape': (%s), }\n", descr, order, shape);
+    infl_put_number(file + 8, (uint64_t)length, 2);
+    memcpy(header + length, numbers, n);
+    overwrite(here->npy, file, 10 + (size_t)length + n);
+    assert_ok(infl_hash_begin(&hash));
+    infl_hash_raw(hash, file, 10 + (size_t)length + n);
+    infl_hash_end(hash, digest);
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)digest[1], (unsigned long long)digest[0]);
+    json_object_set_new(manifest, "array_hash", json_string(text));
+    put_manifest(here, manifest, NULL);
+}
+
+/* Arrays of 3×5 numbers, or of 5, as the manifest has them; of other types, orders, shapes; and not finite. */
+START_TEST(test_wrong_arrays) {
+    static const double numbers[18] = {1, -2, 0.5, 1e300}, infinite[18] = {0, 0, HUGE_VAL},
+                        not_a_number[18] = {0, 0, 0, 0, 0, 0, 0, NAN};
+    static const struct {
+        const char *descr, *order, *shape;
+        const void *numbers;
+        size_t n;
+        const char *says; /* NULL: it is accepted */
+    } table[] = {
+        {"<f8", "False", "3, 5", numbers, 120, NULL},
+        {">f4", "False", "3, 5", numbers, 60, NULL},
+        {"<f8", "True", "3, 5", numbers, 120, "has shape (3, 5) and type <f8"},
+        {"<f8", "False", "5, 3", numbers, 120, "has shape (5, 3)"},
+        {"<f8", "False", "2, 5", numbers, 80, "its description is of 3 test and 5 training rows"},
+        {"<f8", "False", "3, 6", numbers, 144, "has shape (3, 6)"},
+        {"<f8", "False", "15,", numbers, 120, "has shape (15,)"},
+        {"<f8", "False", "5,", numbers, 40, "has shape (5,)"},
+        {"<f8", "False", "1, 3, 5", numbers, 120, "has shape (1, 3, 5)"},
+        {"<f8", "False", "3, 0", numbers, 0, "has shape (3, 0)"},
+        {"<f8", "False", "", numbers, 8, "has shape ()"},
+        {"<i8", "False", "3, 5", numbers, 120, "type <i8"},
+        {"|b1", "False", "3, 5", numbers, 15, "type |b1"},
+        {"<c8", "False", "3, 5", numbers, 120, "its descr is \"<c8\""},
+        {"<f2", "False", "3, 5", numbers, 30, "its descr is \"<f2\""},
+        {"<f8", "True", "1, 3, 5", numbers, 120, "3 dimensions in Fortran's order"},
+        {"<f8", "False", "3, 5", numbers, 119, ""},
+        {"<f8", "False", "3, 5", numbers, 121, ""},
+        {"<f8", "False", "3, 5", infinite, 120, "number 2 is not finite"},
+        {"<f8", "False", "3, 5", not_a_number, 120, "number 7 is not finite"},
+    };
+    pair here = new_pair();
+    json_t *manifest = save_some(&here, INFL_QUANTITY_SCORES);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        put_array(&here, manifest, table[i].descr, table[i].order, table[i].shape, table[i].numbers, table[i].n);
+        if (table[i].says == NULL)
+            assert_accepted(&here);
+        else
+            assert_refused(&here, here.npy, table[i].says);
+    }
+    json_decref(manifest);
+    manifest = save_some(&here, INFL_QUANTITY_NORMS);
+    put_array(&here, manifest, "<f8", "False", "5,", numbers, 40);
+    assert_accepted(&here);
+    put_array(&here, manifest, "<f8", "False", "1, 5", numbers, 40);
+    assert_refused(&here, here.npy, "has shape (1, 5) and type <f8; its description is of 0 test and 5 training rows");
+    json_decref(manifest);
+    end_pair(&here);
+}
+END_TEST
+
 /* What cannot be written leaves what was there: neither a half nor a wrong pair, and no file beside. */
 START_TEST(test_overwrite) {
     static unsigned char before[2][MOST], after[2][MOST];
@@ -523,9 +855,13 @@ START_TEST(test_overwrite) {
     infl_scores_info info;
     assert_ok(infl_scores_save(one, here.path, NULL));
     size_t n[2] = {contents(here.npy, before[0]), contents(here.json, before[1])};
-    options.label = "\xff";
-    assert_fails(INFL_E_ARGUMENT, infl_scores_save(other, here.path, &options));
-    options.label = NULL;
+    const char **const texts[] = {&options.label, &options.note, &options.date};
+    for (int i = 0; i < 3; i++) {
+        *texts[i] = "\xff";
+        assert_fails(INFL_E_ARGUMENT, infl_scores_save(other, here.path, &options));
+        assert_says(i == 0 ? "label is not UTF-8" : i == 1 ? "note is not UTF-8" : "date is not UTF-8");
+        *texts[i] = NULL;
+    }
     options.precision = 2;
     assert_fails(INFL_E_ARGUMENT, infl_scores_save(other, here.path, &options));
     ck_assert_int_eq(unlink(here.json), 0);
@@ -535,6 +871,13 @@ START_TEST(test_overwrite) {
     ck_assert_mem_eq(after[0], before[0], n[0]);
     ck_assert_int_eq(rmdir(here.json), 0);
     assert_fails(INFL_E_IO, infl_scores_save(other, "/nowhere/at/all", NULL));
+    ck_assert_int_eq(symlink("/dev/null", here.json), 0); /* what takes everything and keeps nothing */
+    assert_fails(INFL_E_IO, infl_scores_save(other, here.path, NULL));
+    assert_says("what is there is not a regular file");
+    assert_says(here.json);
+    ck_assert_uint_eq(contents(here.npy, after[0]), n[0]);
+    ck_assert_mem_eq(after[0], before[0], n[0]);
+    ck_assert_int_eq(unlink(here.json), 0);
     overwrite(here.json, before[1], n[1]);
     assert_ok(infl_scores_load(&loaded, here.path));
     infl_scores_destroy(loaded);
@@ -628,8 +971,24 @@ START_TEST(test_arguments) {
     assert_fails(INFL_E_ARGUMENT, infl_influence_score_bounds(f.influence, &report, 0, NULL, 0, bounds));
     assert_fails(INFL_E_ARGUMENT, infl_influence_score_bounds(f.influence, NULL, 1, NULL, 0, bounds));
     assert_fails(INFL_E_ARGUMENT, infl_influence_removal_bounds(f.influence, &report, 1, rows, 1, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_score_bounds(NULL, &report, 1, NULL, 0, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_score_bounds(f.influence, &report, 1, NULL, 0, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_bounds(NULL, &report, 1, NULL, 0, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_bounds(f.influence, NULL, 1, NULL, 0, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_influence_removal_bounds(f.influence, &report, 1, NULL, 0, NULL));
     ck_assert_ptr_eq(out, mark);
     scores = scores_of(&f, INFL_QUANTITY_SELF, 1);
+    infl_scores_info info;
+    assert_fails(INFL_E_ARGUMENT, infl_scores_describe(NULL, &info));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_describe(scores, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_report(NULL, 0, &report));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_report(scores, 0, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_bounds(NULL, bounds));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_top(NULL, 0, INFL_HELPFUL, 1, rows));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_top(scores, 0, INFL_HELPFUL, 1, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_check(NULL, f.q->objective, NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_save(NULL, "/nowhere", NULL));
+    assert_fails(INFL_E_ARGUMENT, infl_scores_load(NULL, "/nowhere"));
     assert_fails(INFL_E_ARGUMENT, infl_scores_report(scores, 5, &report));
     assert_fails(INFL_E_ARGUMENT, infl_scores_bounds(scores, NULL));
     assert_fails(INFL_E_ARGUMENT, infl_scores_save(scores, NULL, NULL));
@@ -653,6 +1012,11 @@ Suite *scores_suite(void) {
     add_case(suite, "scores/callers-own", test_callers_own, 1);
     add_case(suite, "scores/damage", test_damage, 1);
     add_case(suite, "scores/mismatch", test_mismatch, 1);
+    add_case(suite, "scores/missing", test_missing, 1);
+    add_case(suite, "scores/wrong-values", test_wrong_values, 1);
+    add_case(suite, "scores/wrong-texts", test_wrong_texts, 1);
+    add_case(suite, "scores/other-manifests", test_other_manifests, 1);
+    add_case(suite, "scores/wrong-arrays", test_wrong_arrays, 1);
     add_case(suite, "scores/overwrite", test_overwrite, 1);
     add_case(suite, "scores/place", test_place, 1);
     add_case(suite, "scores/check", test_check, 1);

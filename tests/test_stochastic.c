@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "curvature.h"
+#include "memory.h"
 #include "random.h"
 #include "spectral.h"
 #include "suites.h"
@@ -281,6 +282,66 @@ START_TEST(test_growth) {
 }
 END_TEST
 
+/*
+ * Products that overflow before the residual is looked at: of a scale that is far too small for all rows an error, of one
+ * that is for batches alone only a reason for larger ones.
+ */
+START_TEST(test_overflow) {
+    enum { N = 1600, ELEMENTS = 16 };
+    double a[N], *b = spectral_normals(K * ELEMENTS, 6), x[K * ELEMENTS], largest = 0, diagonal[ELEMENTS] = {0};
+    for (size_t i = 0; i < N; i++) {
+        a[i] = infl_random_below(4, 1, i, 20) == 0 ? 20 : 0.1;
+        diagonal[i % ELEMENTS] += a[i] / N;
+    }
+    for (size_t i = 0; i < ELEMENTS; i++)
+        largest = fmax(largest, diagonal[i]);
+    weights w = {ELEMENTS, a};
+    infl_objective *objective = weighted_objective(&w, N);
+    infl_curvature *curvature;
+    infl_solve_report reports[K];
+    assert_ok(infl_curvature_create(&curvature, objective, INFL_HESSIAN, 0.01 * largest));
+    static const struct {
+        double scale; /* of the largest eigenvalue */
+        size_t batch, check;
+        int plain;
+    } cases[] = {
+        {1e-10, 100, 50, 0}, {1e-10, 0, 50, 0}, {1e-10, 100, 50, 1}, {1e-10, INFL_ALL_ROWS, 50, 0},
+        {3e-308, 100, 1, 0}, /* by the product of the look itself */
+        {3e-308, 0, 1, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+        options.method = INFL_LISSA;
+        options.lissa_scale = cases[i].scale * largest;
+        options.lissa_batch = cases[i].batch;
+        options.lissa_check = cases[i].check;
+        options.lissa_plain = cases[i].plain;
+        fill_sentinel(x, K * ELEMENTS);
+        infl_status status = create_and_solve(curvature, &options, b, K, x, reports);
+        ck_assert_msg(status == INFL_E_DIVERGED, "case %zu: %s", i, infl_status_name(status));
+        ck_assert_msg(strstr(infl_last_error(), "raise lissa_scale") != NULL &&
+                          strstr(infl_last_error(), "residual inf") != NULL,
+                      "case %zu: %s", i, infl_last_error());
+        ck_assert_msg((strstr(infl_last_error(), "or lissa_batch") != NULL) == (cases[i].batch == 100), "case %zu: %s",
+                      i, infl_last_error());
+        ck_assert(all_sentinel(x, K * ELEMENTS));
+    }
+    infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+    options.method = INFL_LISSA;
+    options.lissa_scale = 1.1 * largest;
+    options.lissa_check = 4000; /* 1.2 to that power */
+    options.max_iterations = 40000;
+    assert_ok(create_and_solve(curvature, &options, b, K, x, reports));
+    for (size_t j = 0; j < K; j++) {
+        ck_assert_msg(reports[j].batch > N / 16, "a batch of %g", reports[j].batch);
+        ck_assert(reports[j].converged);
+    }
+    infl_curvature_destroy(curvature);
+    infl_objective_destroy(objective);
+    free(b);
+}
+END_TEST
+
 /* The spread over repeats predicts the spread of their mean over seeds. */
 START_TEST(test_deviation) {
     enum { SEEDS = 24, REPEATS = 8 };
@@ -385,6 +446,40 @@ START_TEST(test_cg_batch_indefinite) {
         1; /* with that damping the batch is definite; how well it stands for all is another matter */
     assert_ok(infl_curvature_set_damping(curvature, damping));
     assert_ok(create_and_solve(curvature, &options, b, 1, x, NULL));
+    infl_curvature_destroy(curvature);
+    infl_objective_destroy(objective);
+    free(b);
+}
+END_TEST
+
+/* One row bends the other way, more than all others together: the batch that does not have it is definite. */
+START_TEST(test_cg_batch_too_good) {
+    enum { N = 1600, ELEMENTS = 16, BAD = 800 };
+    double a[N], *b = spectral_normals(ELEMENTS, 6), x[ELEMENTS];
+    for (size_t i = 0; i < N; i++)
+        a[i] = i == BAD ? -1000 : 1;
+    weights w = {ELEMENTS, a};
+    infl_objective *objective = weighted_objective(&w, N);
+    infl_curvature *curvature;
+    infl_sample batch;
+    infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+    options.method = INFL_CG;
+    options.cg_batch = 64;
+    assert_ok(infl_curvature_create(&curvature, objective, INFL_HESSIAN, 0.1));
+    assert_ok(infl_curvature_sample(curvature, options.cg_batch, options.seed, &batch));
+    for (size_t i = 0; i < batch.n; i++)
+        ck_assert_uint_ne(batch.rows[i], BAD);
+    infl_release(batch.rows);
+    fill_sentinel(x, ELEMENTS);
+    ck_assert_int_eq(create_and_solve(curvature, &options, b, 1, x, NULL), INFL_E_INDEFINITE);
+    ck_assert(all_sentinel(x, ELEMENTS));
+    const char *at = strstr(infl_last_error(), "a damping of ");
+    double damping;
+    ck_assert_msg(strstr(infl_last_error(), "is not positive definite (CG met curvature -") != NULL && at != NULL &&
+                      sscanf(at, "a damping of %lf", &damping) == 1,
+                  "%s", infl_last_error());
+    /* the smallest eigenvalue is (99 − 1000)/1600 */
+    ck_assert_msg(damping > 901.0 / N && damping < 1.1 * 901 / N, "%s", infl_last_error());
     infl_curvature_destroy(curvature);
     infl_objective_destroy(objective);
     free(b);
@@ -738,9 +833,11 @@ Suite *stochastic_suite(void) {
     add_case(suite, "stochastic/lissa/depth", test_depth, 1);
     add_case(suite, "stochastic/lissa/automatic-batch", test_automatic_batch, 4);
     add_case(suite, "stochastic/lissa/growth", test_growth, 1);
+    add_case(suite, "stochastic/lissa/overflow", test_overflow, 1);
     add_case(suite, "stochastic/lissa/deviation", test_deviation, 1);
     add_case(suite, "stochastic/cg/batch", test_cg_batch, 1);
     add_case(suite, "stochastic/cg/indefinite", test_cg_batch_indefinite, 1);
+    add_case(suite, "stochastic/cg/too-good", test_cg_batch_too_good, 1);
     add_case(suite, "stochastic/threads", test_threads, 2);
     add_case(suite, "stochastic/damping", test_damping, 6);
     add_case(suite, "stochastic/damping_among_many", test_damping_among_many, 4);

@@ -13,7 +13,7 @@
 
 #include "little_endian.h"
 
-enum { SLOTS = 4, FOLDER = 256 };
+enum { PATHS = FUZZ_JSON + FUZZ_SLOTS, FOLDER = 256 };
 
 static const char *input_name;
 static char untouched;
@@ -139,23 +139,24 @@ size_t fuzz_number(fuzz_input *input) {
 
 /* ---- files */
 
-static char folder[FOLDER], paths[SLOTS][FOLDER + 8];
+static char folder[FOLDER], paths[PATHS][FOLDER + 8];
 
 static void remove_folder(void) {
-    for (int slot = 0; slot < SLOTS; slot++)
+    for (int slot = 0; slot < PATHS; slot++)
         unlink(paths[slot]);
     rmdir(folder);
 }
 
 /* In memory where there is a file system in it. */
 static void make_folder(void) {
+    static const char *const endings[] = {"", ".npy", ".json"};
     const char *parent = getenv("TMPDIR");
     if (parent == NULL || parent[0] == '\0')
         parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(folder, sizeof folder, "%s/infl-fuzz-XXXXXX", parent);
     FUZZ_CHECK(mkdtemp(folder) != NULL);
-    for (int slot = 0; slot < SLOTS; slot++)
-        snprintf(paths[slot], sizeof paths[slot], "%s/%d", folder, slot);
+    for (int slot = 0; slot < PATHS; slot++)
+        snprintf(paths[slot], sizeof paths[slot], "%s/%d%s", folder, slot % FUZZ_SLOTS, endings[slot / FUZZ_SLOTS]);
     atexit(remove_folder);
 }
 

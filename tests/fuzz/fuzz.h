@@ -81,7 +81,9 @@ unsigned char fuzz_byte(fuzz_input *input);              /* the next one, which 
 size_t fuzz_number(fuzz_input *input);                   /* of two bytes, little-endian */
 fuzz_input fuzz_bytes(fuzz_input *input, size_t length); /* the next ones, fewer at the end */
 
-/* ---- files: slots 0, 1, ... of a folder of this program's own */
+/* ---- files: slots 0, 1, ... of a folder of this program's own; slot + FUZZ_NPY is the path of a slot with .npy behind it */
+
+enum { FUZZ_SLOTS = 4, FUZZ_NPY = FUZZ_SLOTS, FUZZ_JSON = 2 * FUZZ_SLOTS };
 
 const char *fuzz_path(int slot);
 const char *fuzz_write(int slot, const void *bytes, size_t n);        /* the path */

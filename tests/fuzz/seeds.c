@@ -476,6 +476,134 @@ static void put_records(void) {
     put_cifar("none-left", "\0\0\3\0", 0, good, 3);
 }
 
+/* ---- scores: each quantity, as a pair and as a manifest alone; and manifests that say something else */
+
+/* With one text for another, which it has. */
+static void put_manifest(const char *name, const char *manifest, const char *was, const char *is) {
+    unsigned char altered[8192];
+    const char *at = strstr(manifest, was);
+    FUZZ_CHECK(at != NULL && strlen(manifest) + strlen(is) < sizeof altered);
+    size_t before = (size_t)(at - manifest), n = strlen(is);
+    memcpy(altered, manifest, before);
+    memcpy(altered + before, is, n);
+    at += strlen(was);
+    memcpy(altered + before + n, at, strlen(at));
+    put("scores", name, altered, before + n + strlen(at));
+}
+
+static void put_altered_manifests(const char *manifest) {
+    static const char *const table[][3] = {
+        {"format", "libinfluence scores", "libinfluence score"},
+        {"format-version", "\"format_version\": 1", "\"format_version\": 2"},
+        {"no-version", "\"library_version\": \"", "\"library_version\": null, \"more\": \""},
+        {"quantity", "removal_losses", "removal"},
+        {"one-row", "\"n\": 4", "\"n\": 1"},
+        {"negative", "\"n\": 4", "\"n\": -4"},
+        {"in-words", "\"p\": 3", "\"p\": \"18446744073709551615\""},
+        {"too-large", "\"p\": 3", "\"p\": \"18446744073709551616\""},
+        {"no-decay", "\"decay\": 0.125", "\"decay\": null"},
+        {"negative-decay", "\"decay\": 0.125", "\"decay\": -0.125"},
+        {"no-damping", "\"damping\": 0.25", "\"damping\": null"},
+        {"no-flag", "\"decay_in_gradient\": true", "\"decay_in_gradient\": 1"},
+        {"stored", "\"stored\": \"f64\"", "\"stored\": \"f32\""},
+        {"loss", "\"loss\": \"squared_error\"", "\"loss\": \"custom\""},
+        {"label", "\"label\": \"a label\"", "\"label\": \"\\ud834\\udd1e \\u0007\""},
+        {"matrix", "\"kind\": \"gauss_newton\"", "\"kind\": \"matrix\""},
+        {"product", "\"kind\": \"gauss_newton\"", "\"kind\": \"product\""},
+        {"no-inverse", "\"inverse\": {", "\"inverse\": [], \"more\": {"},
+        {"no-solves", "\"solves\": [", "\"solves\": [], \"more\": ["},
+        {"norms-null", "\"row_norms\": [\n", "\"row_norms\": [null, 1], \"more\": [\n"},
+        {"norms-more", "\"row_norms\": [", "\"row_norms\": [1, "},
+        {"solves-more", "}\n ],\n \"test_rows\"", "}, {}\n ],\n \"test_rows\""},
+        {"note", "\"note\": null", "\"note\": \"a note\""},
+        {"rows-more", "\"train_rows\": [", "\"train_rows\": [1, "},
+        {"no-rows", "\"train_rows\": [", "\"train_rows\": [], \"more\": ["},
+        {"row-beyond", "\"train_rows\": [\n  3", "\"train_rows\": [\n  4"},
+        {"nested", "\"null\": ", "\"more\": [[[{\"\": {\"\": null}}]]], \"null\": "},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        put_manifest(table[i][0], manifest, table[i][1], table[i][2]);
+}
+
+/* It does not have this hash. */
+static void put_damaged_manifest(unsigned char *input, size_t n) {
+    char *label = strstr((char *)input, "a label");
+    *label ^= ' ';
+    put("scores", "damaged-pair", input, n);
+    *label ^= ' ';
+}
+
+/* Pairs whose array is not what the manifest says, as they are; and with that array's hash. */
+static void put_array_of(const char *name, unsigned char *input, size_t n_manifest, const char *type, const char *order,
+                         const char *shape, const void *numbers, size_t n) {
+    char header[128], path[64];
+    snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': %s, 'shape': (%s), }\n", type, order, shape);
+    size_t length = n_manifest + 1 + put_array(input + n_manifest + 1, 1, header, numbers, n);
+    for (int mended = 0; mended < 2; mended++) {
+        input[n_manifest] = (unsigned char)mended;
+        snprintf(path, sizeof path, "array-%s%s", name, mended ? "-mended" : "");
+        put("scores", path, input, length);
+    }
+}
+
+static void put_other_arrays(unsigned char *input, size_t n_manifest) {
+    static const double numbers[] = {0.5, -1, 2, 1e300, 0, 0}, infinite[] = {0.5, -1, 2, 1e300 * 1e300};
+    put_array_of("other", input, n_manifest, "<f8", "False", "2, 2", numbers, 32);
+    put_array_of("short", input, n_manifest, "<f8", "False", "2, 2", numbers, 31);
+    put_array_of("f4", input, n_manifest, ">f4", "False", "2, 2", numbers, 16);
+    put_array_of("integers", input, n_manifest, "<i8", "False", "2, 2", numbers, 32);
+    put_array_of("complex", input, n_manifest, "<c8", "False", "2, 2", numbers, 32);
+    put_array_of("columns", input, n_manifest, "<f8", "True", "2, 2", numbers, 32);
+    put_array_of("infinite", input, n_manifest, "<f8", "False", "2, 2", infinite, 32);
+    put_array_of("vector", input, n_manifest, "<f8", "False", "4,", numbers, 32);
+    put_array_of("rows", input, n_manifest, "<f8", "False", "3, 2", numbers, 48);
+    put_array_of("row-columns", input, n_manifest, "<f8", "False", "2, 1", numbers, 16);
+    put_array_of("cube", input, n_manifest, "<f8", "False", "1, 2, 2", numbers, 32);
+    put_array_of("empty", input, n_manifest, "<f8", "False", "0, 2", numbers, 0);
+    put("scores", "array-none", input, n_manifest);
+}
+
+static void put_scores(void) {
+    static const size_t rows[] = {3, 0}, tests[] = {1, 2};
+    static const char *const names[] = {"scores", "removal-losses", "self", "norms"};
+    infl_objective *objective = fuzz_objective();
+    infl_curvature *curvature;
+    infl_inverse *inverse;
+    infl_influence *influence;
+    FUZZ_OK(infl_curvature_create(&curvature, objective, INFL_GAUSS_NEWTON, damping));
+    FUZZ_OK(infl_inverse_create(&inverse, curvature, NULL));
+    FUZZ_OK(infl_influence_create(&influence, objective, inverse, NULL));
+    for (int quantity = INFL_QUANTITY_SCORES; quantity <= INFL_QUANTITY_NORMS; quantity++) {
+        unsigned char input[8192];
+        char name[32];
+        infl_scores_save_options options = INFL_SCORES_SAVE_OPTIONS_INIT;
+        infl_scores *scores;
+        int has_tests = quantity <= INFL_QUANTITY_REMOVAL_LOSSES;
+        FUZZ_OK(infl_scores_create(&scores, influence, (infl_quantity)quantity, has_tests ? objective : NULL,
+                                   has_tests ? tests : NULL, 2, rows, 2));
+        options.label = "a label";
+        options.precision = quantity == INFL_QUANTITY_SELF ? INFL_F32 : INFL_F64;
+        FUZZ_OK(infl_scores_save(scores, fuzz_path(0), &options));
+        infl_scores_destroy(scores);
+        size_t n = fuzz_read(FUZZ_JSON, input, sizeof input / 2);
+        input[n] = 0;
+        put("scores", names[quantity], input, n);
+        if (quantity == INFL_QUANTITY_REMOVAL_LOSSES)
+            put_altered_manifests((const char *)input);
+        n++;
+        snprintf(name, sizeof name, "%s-pair", names[quantity]);
+        n += fuzz_read(FUZZ_NPY, input + n, sizeof input - n);
+        put("scores", name, input, n);
+        if (quantity == INFL_QUANTITY_SELF)
+            put_damaged_manifest(input, n);
+        if (quantity == INFL_QUANTITY_SCORES)
+            put_other_arrays(input, strlen((const char *)input));
+    }
+    infl_influence_destroy(influence);
+    infl_inverse_destroy(inverse);
+    infl_curvature_destroy(curvature);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: seeds FOLDER\n");
@@ -483,6 +611,7 @@ int main(int argc, char **argv) {
     }
     corpus = argv[1];
     put_saved();
+    put_scores();
     put_safetensors();
     put_models();
     put_all_weights();
