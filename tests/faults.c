@@ -101,8 +101,10 @@ static int is_first_block(const void *block) {
  * What the loader keeps for as long as a library is loaded is pointed to from memory of its own, where the leak sanitizer
  * does not look; and that the loader allocated it does not show where malloc is this one.
  */
+/* NOLINTBEGIN(bugprone-reserved-identifier): the sanitizer's name */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:ld-linux"; }
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 /* ---- whose calls fail ------------------------------------------------------------------------------------------- */
 
