@@ -425,8 +425,9 @@ static int write_picture(const settings *s, const network *all, size_t n, size_t
             "# Makes table1-%s.png and .svg from cells/: gnuplot %s\n"
             "if (!exists(\"suffix\")) suffix = \"\"\nset datafile separator \",\"\nset encoding utf8\n"
             "unset key\nset tics nomirror out scale 0.5 font \"DejaVu Sans,7\"\n"
-            "set xtics autofreq rotate by -40\nset format \"%%g\"\n"
-            "set xlabel \"after retraining\"\nset ylabel \"predicted\"\n",
+            "set xtics autofreq rotate by -40\nset format \"%%g\"\nset rmargin 6\n"
+            "set offsets graph 0.04, graph 0.04, graph 0.04, graph 0.04\n"
+            "set xlabel \"change of the test loss\"\nset ylabel \"predicted change\"\n",
             cifar_data_names[data], name);
     for (size_t i = 0; i < sizeof terminals / sizeof terminals[0]; i++) {
         fprintf(out.file,
