@@ -61,13 +61,16 @@ typedef struct study {
 
 static size_t batch_of(const study *t, size_t n) { return t->s->batch < n ? t->s->batch : n; }
 
-static size_t retrain_steps(const settings *s, const network *w) {
-    return (size_t)ceil(s->retrain_percent / 100.0 * (double)cifar_steps(s, w->network));
-}
-
 static size_t rows_of(const study *t, const network *w) {
     size_t all = infl_dataset_rows(t->images[w->data]);
     return t->s->rows > 0 && t->s->rows < all ? t->s->rows : all;
+}
+
+/* At least one pass: a row that no batch would have had is not missed. */
+static size_t retrain_steps(const study *t, const network *w) {
+    size_t n = rows_of(t, w), batch = batch_of(t, n), pass = (n + batch - 1) / batch;
+    size_t steps = (size_t)ceil(t->s->retrain_percent / 100.0 * (double)cifar_steps(t->s, w->network));
+    return steps > pass ? steps : pass;
 }
 
 static const timing *times_of(const study *t, const network *w) { return &t->times[w->data][w->network]; }
@@ -99,7 +102,7 @@ static size_t likely_rows(const study *t, const network *w) {
 
 /* Of one retraining seed, the control run included. */
 static double retraining_work(const study *t, const network *w, size_t rows) {
-    return (double)(rows + 1) * (double)retrain_steps(t->s, w) * times_of(t, w)->retrain_step / (double)t->threads;
+    return (double)(rows + 1) * (double)retrain_steps(t, w) * times_of(t, w)->retrain_step / (double)t->threads;
 }
 
 static double network_work(const study *t, const network *w) {
@@ -497,7 +500,7 @@ static infl_status retrain(study *t, size_t seed, size_t *resumed) {
     char name[64];
     snprintf(name, sizeof name, "retrain-%zu.journal", seed);
     char *path = output_path(t->w->folder, name);
-    train.steps = retrain_steps(t->s, t->w);
+    train.steps = retrain_steps(t, t->w);
     train.learning_rate = t->s->retrain_rate * t->s->rate;
     train.seed = (uint64_t)seed << 32 | t->w->seed;
     options.train = &train;
@@ -685,7 +688,7 @@ static infl_status time_all(study *t) {
                         "cifar: %s, %s: %zu parameters; %zu steps of training at %.1f ms, of a retraining %zu "
                         "at %.1f ms; about %.1f min\n",
                         cifar_data_names[t->w->data], infl_zoo_network_name((infl_zoo_network)t->w->network), t->p,
-                        cifar_steps(t->s, t->w->network), 1e3 * times->train_step, retrain_steps(t->s, t->w),
+                        cifar_steps(t->s, t->w->network), 1e3 * times->train_step, retrain_steps(t, t->w),
                         1e3 * times->retrain_step, network_work(t, t->w) / 60.0);
             clear_network(t);
             TRY(status);

@@ -168,7 +168,7 @@ static int write_table(const settings *s, const network *all, size_t n) {
             "dataset,architecture,decay,point,seed,pearson,spearman,pearson_control,spearman_control,"
             "paper_pearson,paper_spearman,low,high,pearson_hessian,pearson_gauss_newton,"
             "spearman_gauss_newton,pearson_seeds,spearman_seeds,low_seeds,high_seeds,slope,slope_control,"
-            "slope_seeds,control,mean_predicted,mean_measured,rows,retrain_seeds,test_row,test_loss,status\n");
+            "slope_seeds,control,mean_predicted,mean_measured,rows_removed,retrain_seeds,test_row,test_loss,status\n");
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
         for (size_t i = 0; w->finished && i < N_POINTS; i++) {
@@ -344,9 +344,11 @@ static size_t architectures(const network *all, size_t n, size_t data) {
     return count;
 }
 
+static const char *const titles[N_DATA] = {[DATA_MNIST] = "MNIST", [DATA_CIFAR10] = "CIFAR-10"};
+
 /* The paper's table, here / there. */
 static void write_markdown(FILE *file, const settings *s, const network *all, size_t n) {
-    static const char *const titles[] = {[DATA_MNIST] = "MNIST", [DATA_CIFAR10] = "CIFAR-10"};
+    char preset[16];
     size_t columns = s->decays.n * N_POINTS;
     for (size_t data = 0; data < N_DATA; data++) {
         if (architectures(all, n, data) == 0)
@@ -374,11 +376,13 @@ static void write_markdown(FILE *file, const settings *s, const network *all, si
         }
         fprintf(file, "\n\n");
     }
+    arguments_choice_name(CIFAR_PRESET_NAMES, s->preset, preset, sizeof preset);
     fprintf(file,
             "A: test image of highest loss; B: of median loss. P: Pearson's, S: Spearman's correlation of\n"
             "predicted with measured changes of the test loss, %zu rows removed one at a time; a mean over the\n"
-            "seeds (%zu), the measured changes over the seeds of retraining (%zu).\n",
-            s->top, s->seeds, s->retrain_seeds);
+            "seeds (%zu), the measured changes over the seeds of retraining (%zu). Here: --preset %s, %zu training\n"
+            "rows (0: all), VGGs and ResNets with %g of their channels.\n",
+            s->top, s->seeds, s->retrain_seeds, preset, s->rows, s->width);
 }
 
 /* ---- pictures --------------------------------------------------------------------------------------------------- */
@@ -394,11 +398,14 @@ static void write_panels(FILE *file, const settings *s, const network *all, size
                 const network *w = &all[k];
                 if (!has_cell(w, d % N_POINTS) || w->data != data || w->network != which || w->decay != decay)
                     continue;
-                if (!begun)
+                if (!begun) {
+                    const char *status;
+                    correlation ours = mean_cell(s, all, n, w, d % N_POINTS, &status);
                     fprintf(file,
-                            "set title \"%s, decay %g, %c\" noenhanced\nplot x with lines linewidth 0.7 dashtype "
-                            "(4,4) linecolor \"#808080\"",
-                            network_name(w), decay, point_letters[d % N_POINTS]);
+                            "set title \"%s, decay %g, %c: r = %.2f\" noenhanced\nplot x with lines linewidth 0.7 "
+                            "dashtype (4,4) linecolor \"#808080\"",
+                            network_name(w), decay, point_letters[d % N_POINTS], ours.pearson);
+                }
                 begun = 1;
                 name_cell(w, d % N_POINTS, name, sizeof name);
                 fprintf(file,
@@ -432,8 +439,9 @@ static int write_picture(const settings *s, const network *all, size_t n, size_t
     for (size_t i = 0; i < sizeof terminals / sizeof terminals[0]; i++) {
         fprintf(out.file,
                 "set terminal %s size %zu,%zu font \"DejaVu Sans,9\"\nset output \"table1-%s.%.3s\".suffix\n"
-                "set multiplot layout %zu,%zu\n",
-                terminals[i], 300 * columns, 260 * rows, cifar_data_names[data], terminals[i], rows, columns);
+                "set multiplot layout %zu,%zu title \"%s, %zu rows removed one at a time (broken line: equal)\"\n",
+                terminals[i], 300 * columns, 260 * rows + 30, cifar_data_names[data], terminals[i], rows, columns,
+                titles[data], s->top);
         write_panels(out.file, s, all, n, data);
         fprintf(out.file, "unset multiplot\nset output\n");
     }

@@ -62,7 +62,7 @@ size_t cifar_steps(const settings *s, size_t network) { return s->steps > 0 ? s-
 
 size_t cifar_settings_table(settings *s, argument *table) {
     const argument options[] = {
-        {"preset", ARGUMENT_CHOICE, &s->preset, "quick|small|paper", 0, 0, 1,
+        {"preset", ARGUMENT_CHOICE, &s->preset, CIFAR_PRESET_NAMES, 0, 0, 1,
          "defaults: quick (a minute, to see that it runs), small (three to four hours on 2 cores), paper (full"
          "\n        sizes: weeks)"},
         {"out", ARGUMENT_TEXT, &s->out, NULL, 0, 0, 0, "folder of the results"},
@@ -109,7 +109,8 @@ size_t cifar_settings_table(settings *s, argument *table) {
         {"select", ARGUMENT_CHOICE, &s->select, "magnitude|signed", 0, 0, 1,
          "most influential: the largest predictions by magnitude, or the most positive ones (the most helpful rows)"},
         {"retrain-percent", ARGUMENT_REAL, &s->retrain_percent, NULL, 0.01, 1000, 1,
-         "steps of the retraining from the optimum without a row, of those of the training"},
+         "steps of the retraining from the optimum without a row, of those of the training; at least a pass over the "
+         "rows"},
         {"retrain-rate", ARGUMENT_REAL, &s->retrain_rate, NULL, 1e-6, 10, 1,
          "their learning rate, as a fraction of the training's first"},
         {"retrain-seeds", ARGUMENT_SIZE, &s->retrain_seeds, NULL, 1, MAX_RETRAIN_SEEDS, 0,
@@ -119,7 +120,9 @@ size_t cifar_settings_table(settings *s, argument *table) {
          "0: as many as OpenMP offers. Results do not depend on it"},
         {"resume", ARGUMENT_FLAG, &s->resume, NULL, 0, 0, 0,
          "go on with what the folder has of a run with the same settings; datasets, networks, decays, seeds, seeds of"
-         "\n        retraining and the other curvature may be added"},
+         "\n        retraining and the other curvature may be added. Tables and pictures are of what is asked for; "
+         "what else"
+         "\n        the folder has is kept, and comes back when it is asked for"},
         {"anew", ARGUMENT_FLAG, &s->anew, NULL, 0, 0, 0,
          "remove what the folder has of an earlier run, and begin again"},
         {"plots", ARGUMENT_SWITCH, &s->plots, NULL, 0, 0, 0, "draw the pictures with gnuplot"},

@@ -7,6 +7,7 @@
 #include "arguments.h"
 
 enum { CIFAR_QUICK, CIFAR_SMALL, CIFAR_PAPER, CIFAR_PRESETS };
+#define CIFAR_PRESET_NAMES "quick|small|paper"
 enum { DATA_MNIST, DATA_CIFAR10, N_DATA, DATA_BOTH = N_DATA };
 enum { N_NETWORKS = 6 }; /* of the zoo, in its order */
 enum { SOLVER_LISSA, SOLVER_CG };
