@@ -281,6 +281,10 @@ docscheck: examples ## listings of the documents are programs that run and say w
 	@for program in $(filter %/own_model %/own_loss,$(EXAMPLE_PROGRAMS) $(CXX_PROGRAMS)); do \
 	    $$program >/dev/null || exit 1; \
 	done
+	@for destroy in $$(grep -o 'infl_[a-z_]*_destroy(infl' include/influence.h); do \
+	    grep -qF "$${destroy%infl}handle)" examples/cpp/handles.hpp || \
+	        { echo "examples/cpp/handles.hpp: nothing calls $${destroy%(infl}"; exit 1; }; \
+	done
 	@echo 'documents: $(words $(DOCUMENTS)), with links, listings and what they say: fine'
 
 symbolcheck: $(SHARED) $(STATIC) ## what the libraries export and use

@@ -40,6 +40,7 @@ struct destroyer {
     void operator()(infl_curvature *handle) const noexcept { infl_curvature_destroy(handle); }
     void operator()(infl_inverse *handle) const noexcept { infl_inverse_destroy(handle); }
     void operator()(infl_influence *handle) const noexcept { infl_influence_destroy(handle); }
+    void operator()(infl_scores *handle) const noexcept { infl_scores_destroy(handle); }
 };
 template <class T> using owner = std::unique_ptr<T, destroyer>;
 
