@@ -1395,6 +1395,10 @@ typedef struct infl_polish_options {
  * train first, and then polish in rounds of some 100 steps, each with the Cholesky inverse of the Hessian of the moment,
  * damped by a little more than its most negative eigenvalue, as preconditioner (examples/mnist.c does).
  *
+ * The default tolerance is for f64. In f32 the rounding of θ alone leaves a ‖∇R‖ of up to ε‖H‖‖θ‖ (10⁻⁸ to 10⁻⁴ or so),
+ * where it ends with INFL_STOP_STALLED; for more, polish what infl_model_convert makes of the model. A step takes up to 2·p
+ * products, each a pass over all rows through the whole network, also where the objective is of a part of its parameters.
+ *
  * With a preconditioner M⁻¹ the trust region is of its norm, √(s·Ms) (Conn, Gould & Toint, algorithm 7.5.1), and the
  * nearer M is to the Hessian, the fewer products a step takes. It may be of any objective with as many parameters, at
  * any θ: one inverse at an optimum serves all removals of a row from there, also through infl_retrain_without. A step

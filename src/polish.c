@@ -16,6 +16,7 @@
 #define VALUE_TRUSTED 1e-6
 /* Accepted steps, or steps refused for rounding, that may pass without R or ‖∇R‖ improving. */
 #define PATIENCE 6
+#define PATIENCE_IN_NOISE 2 /* the same where ‖∇R‖ is no more than rounding may make of 0 */
 #define LARGEST_RADIUS 1e100
 
 typedef struct point {
@@ -32,6 +33,7 @@ typedef struct polishing {
     double *step, *residual, *direction, *hd; /* of CG: s, ∇R + Hs, d, Hd */
     double *preconditioned;                   /* M⁻¹ residual; without a preconditioner the residual itself */
     double radius, rounding;                  /* rounding: FLT_EPSILON once the objective was seen to store floats */
+    double noise;                             /* ‖∇R‖ that the rounding of θ may make of 0, as of the last step */
     /* products of CG's vectors in the norm of the trust region: Euclid's, or xᵀMy with a preconditioner M⁻¹ */
     double step_step, step_direction, direction_direction;
     size_t products;
@@ -109,9 +111,9 @@ static infl_status find_step(polishing *s, int *at_boundary) {
     size_t p = s->p, most = s->options.max_cg_iterations;
     if (most == 0)
         most = 2 * p;
-    /* Quadratic convergence, yet no more digits than keep CG out of the rounding of ∇R (ε‖H‖‖θ‖ at least, as θ is
-     * rounded), where a singular Hessian has steps of any length to offer. */
-    double forcing = fmin(fmax(s->here.norm, 1e-3), 0.1);
+    /* Quadratic convergence, yet no more digits than keep CG out of the rounding of ∇R (ε‖H‖‖θ‖, as θ is rounded),
+     * where a singular Hessian has steps of any length to offer, and each digit has its price and no worth. */
+    double forcing = s->here.norm <= s->noise ? 0.1 : fmin(fmax(s->here.norm, 1e-3), 0.1);
     double target = fmax(forcing * s->here.norm, 0.1 * s->options.gradient_tolerance);
     memset(s->step, 0, p * sizeof *s->step);
     memcpy(s->residual, s->here.gradient, p * sizeof *s->residual);
@@ -137,6 +139,7 @@ static infl_status find_step(polishing *s, int *at_boundary) {
             s->direction_direction = dd;
         }
         largest = fmax(largest, curvature / dd);
+        s->noise = s->rounding * largest * length;
         if (iteration > 0 && sqrt(rr) <= DBL_EPSILON * largest * length)
             return INFL_OK;
         double alpha = rz / curvature;
@@ -239,7 +242,8 @@ static infl_status run(polishing *s, infl_train_result *result) {
             idle += by_gradients != 0;
             INFL_TRY(infl_objective_set_parameters(s->objective, s->here.theta));
         }
-        if (idle >= PATIENCE || moved <= s->rounding * infl_norm(s->here.theta, s->p)) {
+        size_t patience = s->here.norm <= s->noise ? PATIENCE_IN_NOISE : PATIENCE;
+        if (idle >= patience || moved <= s->rounding * infl_norm(s->here.theta, s->p)) {
             reason = INFL_STOP_STALLED;
             break;
         }
