@@ -1284,7 +1284,8 @@ typedef struct infl_scores_save_options {
 
 /*
  * The numbers as <path>.npy, which numpy.load opens, and all that is known of them as <path>.json: its keys say what
- * the handle's accessors do, with the identities of model and data, and the XXH3 (128 bits) of the .npy file. null
+ * the handle's accessors do, with the identities of model and data, which of the model's parameters the p are (null: all;
+ * or [first, count] of ranges of θ, infl_model_tensor has the names), and the XXH3 (128 bits) of the .npy file. null
  * stands for what is not known or not defined. The same bits for the same problem. Both files appear whole or not at
  * all: what was there before is set aside first, so that no array ever stands beside the description of another.
  * INFL_E_IO; INFL_E_NONFINITE: a number is too large for f4; INFL_E_ARGUMENT: a string is not UTF-8.
@@ -1300,7 +1301,7 @@ INFL_API infl_status infl_scores_load(infl_scores **out, const char *path);
 
 /*
  * Whether the numbers are of these objectives, as they are now; either may be NULL. INFL_E_ARGUMENT, saying which
- * differs: the model (graph, precision, θ, state) or the data (rows and their order, targets, loss, decay), of train or
+ * differs: the parameters (their number, or which), the model (graph, precision, θ, state) or the data (rows and their order, targets, loss, decay), of train or
  * of test; or a test is given, and there is none.
  */
 INFL_API infl_status infl_scores_check(const infl_scores *scores, infl_objective *train, infl_objective *test);

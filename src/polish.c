@@ -33,7 +33,7 @@ typedef struct polishing {
     double *step, *residual, *direction, *hd; /* of CG: s, ∇R + Hs, d, Hd */
     double *preconditioned;                   /* M⁻¹ residual; without a preconditioner the residual itself */
     double radius, rounding;                  /* rounding: FLT_EPSILON once the objective was seen to store floats */
-    double noise;                             /* ‖∇R‖ that the rounding of θ may make of 0, as of the last step */
+    double noise; /* ‖∇R‖ that the rounding of θ may make of 0, as of the last step */
     /* products of CG's vectors in the norm of the trust region: Euclid's, or xᵀMy with a preconditioner M⁻¹ */
     double step_step, step_direction, direction_direction;
     size_t products;

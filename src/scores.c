@@ -5,6 +5,7 @@
 
 #include "attribution.h"
 #include "memory.h"
+#include "objective_sources.h"
 
 #define PLAIN ", g(z) = ∇ℓ(z)"
 #define DECAYED ", g(z) = ∇ℓ(z) + μDθ"
@@ -86,6 +87,25 @@ static void describe_inverse(infl_scores_info *info, const infl_inverse_options 
     info->seed = options->seed;
 }
 
+/* Which of the model's parameters the objective is of. */
+static infl_status describe_parameters(const infl_objective *objective, size_t **ranges, size_t *n_ranges) {
+    const size_t *parameters = infl_restricted_parameters(objective->ops, objective->source);
+    size_t p = objective->n_parameters, n = 0;
+    *ranges = NULL;
+    *n_ranges = 0;
+    if (parameters == NULL)
+        return INFL_OK;
+    for (size_t i = 0; i < p; i++)
+        n += i == 0 || parameters[i] != parameters[i - 1] + 1;
+    INFL_ALLOCATE_MATRIX(*ranges, n, 2);
+    for (size_t i = 0; i < p; i++) {
+        if (i == 0 || parameters[i] != parameters[i - 1] + 1)
+            (*ranges)[2 * (*n_ranges)++] = parameters[i];
+        (*ranges)[2 * *n_ranges - 1]++;
+    }
+    return INFL_OK;
+}
+
 /* All but the numbers. */
 static infl_status describe(infl_scores *scores, const infl_influence *influence, infl_objective *test) {
     infl_scores_info *info = &scores->info;
@@ -108,6 +128,7 @@ static infl_status describe(infl_scores *scores, const infl_influence *influence
     infl_scores_complete(scores);
     INFL_TRY(describe_loss(train, &info->train_loss, &info->train_temperature));
     INFL_TRY(describe_loss(test, &info->test_loss, &info->test_temperature));
+    INFL_TRY(describe_parameters(train, &scores->ranges, &scores->n_ranges));
     INFL_TRY(infl_objective_identity(train, &scores->train));
     if (test != NULL)
         INFL_TRY(infl_objective_identity(test, &scores->test));
@@ -200,6 +221,7 @@ void infl_scores_destroy(infl_scores *scores) {
     infl_release(scores->row_norms);
     infl_release(scores->test_rows);
     infl_release(scores->train_rows);
+    infl_release(scores->ranges);
     infl_release(scores);
 }
 
@@ -274,8 +296,24 @@ infl_status infl_scores_top(const infl_scores *scores, size_t test, infl_directi
     return infl_in_name_of(__func__, status);
 }
 
-static infl_status check_identity(const infl_identity *kept, infl_objective *objective, const char *name) {
+/* First of all, since another part of the same model is no other model to who asks. */
+static infl_status check_parameters(const infl_scores *scores, const infl_objective *objective, const char *name) {
+    size_t *ranges, n_ranges, p = objective->n_parameters;
+    if (p != scores->info.p)
+        return infl_fail(INFL_E_ARGUMENT, "the scores are of %zu parameters; the %s has %zu", scores->info.p, name, p);
+    INFL_TRY(describe_parameters(objective, &ranges, &n_ranges));
+    int same = n_ranges == scores->n_ranges &&
+               (n_ranges == 0 || memcmp(ranges, scores->ranges, 2 * n_ranges * sizeof *ranges) == 0);
+    infl_release(ranges);
+    if (!same)
+        return infl_fail(INFL_E_ARGUMENT, "the scores are of other parameters than the %s", name);
+    return INFL_OK;
+}
+
+static infl_status check_identity(const infl_scores *scores, const infl_identity *kept, infl_objective *objective,
+                                  const char *name) {
     infl_identity now;
+    INFL_TRY(check_parameters(scores, objective, name));
     INFL_TRY(infl_objective_identity(objective, &now));
     int other_model = memcmp(kept->model, now.model, sizeof now.model) != 0;
     int other_data = memcmp(kept->data, now.data, sizeof now.data) != 0;
@@ -294,8 +332,8 @@ infl_status infl_scores_check(const infl_scores *scores, infl_objective *train, 
         return infl_fail(INFL_E_ARGUMENT, "%s: a test is given, but %s are of training rows alone", __func__,
                          infl_quantities[scores->info.quantity].name);
     if (train != NULL)
-        status = check_identity(&scores->train, train, "train objective");
+        status = check_identity(scores, &scores->train, train, "train objective");
     if (status == INFL_OK && test != NULL)
-        status = check_identity(&scores->test, test, "test objective");
+        status = check_identity(scores, &scores->test, test, "test objective");
     return infl_in_name_of(__func__, status);
 }

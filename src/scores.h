@@ -12,6 +12,8 @@ struct infl_scores {
     double *row_norms;  /* n_train: ‖g(z)‖; NULL of a vector */
     size_t *test_rows;  /* n_test; NULL of a vector */
     size_t *train_rows; /* n_train */
+    size_t *ranges;     /* of the model's parameters, n_ranges×2: first and count of each, ascending; NULL: all */
+    size_t n_ranges;
     infl_identity train, test, curvature;
     char *library_version; /* owned */
 };

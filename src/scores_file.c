@@ -213,6 +213,18 @@ static void put_numbers(writer *w, const char *key, const size_t *sizes, const d
     put(w, key, array);
 }
 
+/* [first, count] each. */
+static void put_ranges(writer *w, const infl_scores *scores) {
+    json_t *ranges = scores->ranges == NULL ? json_null() : json_array();
+    for (size_t i = 0; i < scores->n_ranges; i++) {
+        json_t *range = json_array();
+        w->failed |= json_array_append_new(range, whole(scores->ranges[2 * i]));
+        w->failed |= json_array_append_new(range, whole(scores->ranges[2 * i + 1]));
+        w->failed |= json_array_append_new(ranges, range);
+    }
+    put(w, "parameters", ranges);
+}
+
 static infl_status no_memory(void) {
     return infl_fail(INFL_E_MEMORY, "there is no memory for the description of the scores");
 }
@@ -258,6 +270,7 @@ static infl_status make_manifest(const infl_scores *scores, infl_precision store
     put_string(&w, "stored", precisions[stored]);
     put_string(&w, "array_hash", array_hash);
     put_fields(&w, info, info_fields, COUNT(info_fields));
+    put_ranges(&w, scores);
     put_string(&w, "precision", precisions[info->precision]);
     put_objective(&w, "train", info->train_loss, info->train_temperature, &scores->train);
     if (info->n_test == 0)
@@ -515,6 +528,32 @@ static infl_status get_rows(const reader *r, const char *key, size_t limit, size
     return INFL_OK;
 }
 
+/* Which of the model's parameters the p are: null for all, or ranges of them. */
+static infl_status get_ranges(const reader *r, infl_scores *scores) {
+    static const char *const expected = "null, or [first, count] of ranges in order with p parameters";
+    const json_t *array = json_object_get(r->object, "parameters");
+    size_t end = 0, total = 0, n = json_array_size(array);
+    if (json_is_null(array))
+        return INFL_OK;
+    if (n == 0)
+        return bad(r, "parameters", expected);
+    INFL_ALLOCATE_MATRIX(scores->ranges, n, 2);
+    scores->n_ranges = n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *range = json_array_get(array, i);
+        uint64_t first, count;
+        if (json_array_size(range) != 2 || !read_whole(json_array_get(range, 0), &first) ||
+            !read_whole(json_array_get(range, 1), &count) || count == 0 || first > SIZE_MAX ||
+            count > SIZE_MAX - first || (i > 0 && first <= end))
+            return bad(r, "parameters", expected);
+        scores->ranges[2 * i] = (size_t)first;
+        scores->ranges[2 * i + 1] = (size_t)count;
+        end = (size_t)(first + count);
+        total += (size_t)count;
+    }
+    return total == scores->info.p ? INFL_OK : bad(r, "parameters", expected);
+}
+
 static infl_status get_objective(const reader *manifest, const char *key, const char *name, int *loss,
                                  double *temperature, infl_identity *identity) {
     reader r;
@@ -598,6 +637,7 @@ static infl_status get_all(const reader *manifest, infl_scores *scores) {
     int precision, stored;
     INFL_TRY(get_quantity(manifest, &info->quantity));
     INFL_TRY(get_fields(manifest, info, info_fields, COUNT(info_fields)));
+    INFL_TRY(get_ranges(manifest, scores));
     INFL_TRY(get_rows(manifest, "train_rows", info->n, &scores->train_rows, &info->n_train));
     int has_tests = infl_quantities[info->quantity].has_tests;
     if (has_tests)

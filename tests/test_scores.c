@@ -562,6 +562,74 @@ static void assert_accepted(const pair *here) {
     infl_scores_destroy(loaded);
 }
 
+/* Of some of a network's parameters: the manifest says which, and what is of others is told apart by that first. */
+START_TEST(test_some_parameters) {
+    static const size_t some[] = {0, 1, 2, 5, 7, 8}, others[] = {0, 1, 2, 5, 7, 9};
+    fixture f = plain_fixture();
+    pair here = new_pair();
+    infl_objective_options options = INFL_OBJECTIVE_OPTIONS_INIT;
+    infl_objective *part, *part_test, *other, *fewer;
+    infl_curvature *curvature;
+    infl_inverse *inverse;
+    infl_influence *influence;
+    infl_scores *scores, *loaded;
+    options.n_parameters = sizeof some / sizeof *some;
+    options.parameters = others;
+    assert_ok(infl_objective_create(&other, f.q->model, &f.q->loss, f.q->dataset, &options));
+    options.parameters = some;
+    assert_ok(infl_objective_create(&part, f.q->model, &f.q->loss, f.q->dataset, &options));
+    assert_ok(infl_objective_create(&part_test, f.q->model, &f.q->loss, f.other->dataset, &options));
+    options.n_parameters--;
+    assert_ok(infl_objective_create(&fewer, f.q->model, &f.q->loss, f.other->dataset, &options));
+    assert_ok(infl_curvature_create(&curvature, part, INFL_GAUSS_NEWTON, 0.01));
+    assert_ok(infl_inverse_create(&inverse, curvature, NULL));
+    assert_ok(infl_influence_create(&influence, part, inverse, NULL));
+    assert_ok(infl_scores_create(&scores, influence, INFL_QUANTITY_SCORES, part_test, some_tests, 3, some_rows, 5));
+    assert_ok(infl_scores_save(scores, here.path, NULL));
+    assert_ok(infl_scores_load(&loaded, here.path));
+    assert_same_scores(scores, loaded);
+    json_t *manifest = json_load_file(here.json, 0, NULL), *expected = json_loads("[[0, 3], [5, 1], [7, 2]]", 0, NULL);
+    ck_assert(json_equal(json_object_get(manifest, "parameters"), expected));
+    for (int from_file = 0; from_file < 2; from_file++) {
+        const infl_scores *of = from_file ? loaded : scores;
+        assert_ok(infl_scores_check(of, part, part_test));
+        assert_fails(INFL_E_ARGUMENT, infl_scores_check(of, f.q->objective, NULL));
+        assert_says("of 6 parameters; the train objective has");
+        assert_fails(INFL_E_ARGUMENT, infl_scores_check(of, part, fewer));
+        assert_says("of 6 parameters; the test objective has 5");
+        assert_fails(INFL_E_ARGUMENT, infl_scores_check(of, other, NULL));
+        assert_says("of other parameters than the train objective");
+        assert_fails(INFL_E_ARGUMENT, infl_scores_check(of, part_test, NULL));
+        assert_says("not of this train objective, but of other data");
+    }
+    /* the last parameters there can be are read, and one more is not */
+    for (int more = 0; more < 2; more++) {
+        json_object_set_new(
+            manifest, "parameters",
+            json_loads(more ? "[[2, 5], [\"18446744073709551615\", 1]]" : "[[2, 5], [\"18446744073709551614\", 1]]", 0,
+                       NULL));
+        put_manifest(&here, manifest, NULL);
+        if (more)
+            assert_refused(&here, here.json, "\"parameters\" is missing or wrong");
+        else
+            assert_accepted(&here);
+    }
+    json_decref(manifest);
+    json_decref(expected);
+    infl_scores_destroy(scores);
+    infl_scores_destroy(loaded);
+    infl_influence_destroy(influence);
+    infl_inverse_destroy(inverse);
+    infl_curvature_destroy(curvature);
+    infl_objective_destroy(part);
+    infl_objective_destroy(part_test);
+    infl_objective_destroy(other);
+    infl_objective_destroy(fewer);
+    fixture_destroy(&f);
+    end_pair(&here);
+}
+END_TEST
+
 /* One of its objects by name; "solves": the second solve. "": itself. */
 static json_t *part_of(json_t *manifest, const char *name) {
     json_t *part = name[0] == '\0' ? manifest : json_object_get(manifest, name);
@@ -647,6 +715,11 @@ START_TEST(test_wrong_values) {
         {"", "n p", WHOLE},
         {"", "n", "[0, 1, 8]",
          "\"train_rows\" is missing or wrong; expected row indices"}, /* there is one with index 8 */
+        {"", "parameters",
+         "[0, true, \"\", {}, [], [0], [[]], [[0]], [[0, 1, 2]], [[0, 0]], [[0, \"x\"]], [[-1, 47]], [[0, 1]], [[0, "
+         "48]], "
+         "[[0, 30], [30, 21]], [[30, 21], [0, 30]], [[1, \"18446744073709551615\"], [3, 52]]]",
+         "null, or [first, count] of ranges in order with p parameters"},
         {"", "decay", AMOUNT},
         {"", "decay_in_gradient", FLAG},
         {"", "train test curvature inverse", OBJECT},
@@ -1009,6 +1082,7 @@ Suite *scores_suite(void) {
     add_case(suite, "scores/no-bounds", test_no_bounds, 1);
     add_case(suite, "scores/top", test_top, 1);
     add_case(suite, "scores/round-trip", test_round_trip, 1);
+    add_case(suite, "scores/some-parameters", test_some_parameters, 1);
     add_case(suite, "scores/callers-own", test_callers_own, 1);
     add_case(suite, "scores/damage", test_damage, 1);
     add_case(suite, "scores/mismatch", test_mismatch, 1);
