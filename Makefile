@@ -336,8 +336,9 @@ format: ## every source as .clang-format has it
 formatcheck: ## whether it is
 	$(Q)clang-format --dry-run --Werror $(FORMATTED)
 
+# Not those that take long because their networks are large; CK_EXCLUDE_TAGS= asks for them as well.
 check-sanitize: ## the tests under the address and undefined behaviour sanitizers
-	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 CK_FORK=no \
+	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 CK_FORK=no CK_EXCLUDE_TAGS=$${CK_EXCLUDE_TAGS-long} \
 	    $(MAKE) --no-print-directory $(if $(TEST),run-tests,run-suites) \
 	    BUILD=$(BUILD)/sanitize LIB=$(BUILD)/sanitize/lib ISAS=base REAL_CFLAGS='-fno-math-errno -ffp-contract=fast' \
 	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'

@@ -395,7 +395,7 @@ Suite *certificate_suite(void);
 Suite *certificate_suite(void) {
     Suite *suite = suite_create("certificate");
     add_case(suite, "certificate/networks", test_networks, 1);
-    add_case(suite, "certificate/allowance", test_allowance, 1);
+    tcase_set_tags(add_case(suite, "certificate/allowance", test_allowance, 1), "long");
     add_case(suite, "certificate/spectra", test_spectra, 1);
     add_case(suite, "certificate/policies", test_policies, 1);
     add_case(suite, "certificate/callers-own", test_callers_own, 1);
