@@ -351,7 +351,7 @@ check-threads: ## the tests with several threads of the caller's, under the thre
 	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread'
 
 check-serial: examples ## a build without OpenMP: all tests, and the bits that the other gives on Iris
-	@$(MAKE) --no-print-directory examples run-tests OPENMP= BUILD=$(BUILD)/serial LIB=$(BUILD)/serial/lib
+	@$(MAKE) --no-print-directory examples $(if $(TEST),run-tests,run-suites) OPENMP= BUILD=$(BUILD)/serial LIB=$(BUILD)/serial/lib
 	scripts/check-bits $(BUILD)/serial/iris $(BUILD)/examples/iris $(BUILD)/serial/examples/iris
 
 check-valgrind: $(TEST_PROGRAM) ## the tests under valgrind, with a check for leaks
