@@ -772,7 +772,8 @@ static int run(const settings *s, const argument *table, size_t n_options) {
     }
     for (size_t i = 0; i < t.n_networks; i++) {
         if (s->top > rows_of(&t, &t.all[i])) {
-            fprintf(stderr, "cifar: top may not be more than rows\n");
+            fprintf(stderr, "cifar: --top is %zu; there are %zu training rows of %s\n", s->top, rows_of(&t, &t.all[i]),
+                    cifar_data_names[t.all[i].data]);
             result = EXIT_USAGE;
             goto out;
         }
