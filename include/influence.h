@@ -1301,8 +1301,8 @@ INFL_API infl_status infl_scores_load(infl_scores **out, const char *path);
 
 /*
  * Whether the numbers are of these objectives, as they are now; either may be NULL. INFL_E_ARGUMENT, saying which
- * differs: the parameters (their number, or which), the model (graph, precision, θ, state) or the data (rows and their order, targets, loss, decay), of train or
- * of test; or a test is given, and there is none.
+ * differs: the parameters (their number, or which), the model (graph, precision, θ, state) or the data (rows and their
+ * order, targets, loss, decay), of train or of test; or a test is given, and there is none.
  */
 INFL_API infl_status infl_scores_check(const infl_scores *scores, infl_objective *train, infl_objective *test);
 

@@ -234,19 +234,27 @@ START_TEST(test_automatic_batch) {
 }
 END_TEST
 
+/* One row in twenty has nearly all the weight: the largest element of the diagonal Hessian over all n rows. */
+static double uneven_weights(double *a, size_t n, double *diagonal, size_t elements) {
+    double largest = 0;
+    memset(diagonal, 0, elements * sizeof *diagonal);
+    for (size_t i = 0; i < n; i++) {
+        a[i] = infl_random_below(4, 1, i, 20) == 0 ? 20 : 0.1;
+        diagonal[i % elements] += a[i] / (double)n;
+    }
+    for (size_t i = 0; i < elements; i++)
+        largest = fmax(largest, diagonal[i]);
+    return largest;
+}
+
 /*
- * One row in twenty has all the weight. With a scale that does for all rows but not for a batch's largest eigenvalue the
+ * With a scale that does for all rows but not for a batch's largest eigenvalue the
  * recursion runs away: a batch of the library's choice grows until it does not, one that was given is named.
  */
 START_TEST(test_growth) {
     enum { N = 1600, ELEMENTS = 16 };
-    double a[N], *b = spectral_normals(ELEMENTS, 6), x[ELEMENTS], largest = 0, diagonal[ELEMENTS] = {0};
-    for (size_t i = 0; i < N; i++) {
-        a[i] = infl_random_below(4, 1, i, 20) == 0 ? 20 : 0.1;
-        diagonal[i % ELEMENTS] += a[i] / N;
-    }
-    for (size_t i = 0; i < ELEMENTS; i++)
-        largest = fmax(largest, diagonal[i]);
+    double a[N], *b = spectral_normals(ELEMENTS, 6), x[ELEMENTS], diagonal[ELEMENTS];
+    double largest = uneven_weights(a, N, diagonal, ELEMENTS);
     weights w = {ELEMENTS, a};
     infl_objective *objective = weighted_objective(&w, N);
     infl_curvature *curvature;
@@ -288,13 +296,8 @@ END_TEST
  */
 START_TEST(test_overflow) {
     enum { N = 1600, ELEMENTS = 16 };
-    double a[N], *b = spectral_normals(K * ELEMENTS, 6), x[K * ELEMENTS], largest = 0, diagonal[ELEMENTS] = {0};
-    for (size_t i = 0; i < N; i++) {
-        a[i] = infl_random_below(4, 1, i, 20) == 0 ? 20 : 0.1;
-        diagonal[i % ELEMENTS] += a[i] / N;
-    }
-    for (size_t i = 0; i < ELEMENTS; i++)
-        largest = fmax(largest, diagonal[i]);
+    double a[N], *b = spectral_normals(K * ELEMENTS, 6), x[K * ELEMENTS], diagonal[ELEMENTS];
+    double largest = uneven_weights(a, N, diagonal, ELEMENTS);
     weights w = {ELEMENTS, a};
     infl_objective *objective = weighted_objective(&w, N);
     infl_curvature *curvature;
