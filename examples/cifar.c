@@ -270,10 +270,42 @@ static infl_train_options train_options(const study *t) {
     return options;
 }
 
-static infl_status train_network(study *t) {
+static infl_status descend(study *t, const infl_train_options *options) {
+    double share = (double)options->steps / (double)cifar_steps(t->s, t->w->network);
+    stage_begin(&t->stages, share * training_work(t, t->w));
+    infl_status status = infl_train(t->train, options, NULL);
+    stage_end(&t->stages);
+    return status;
+}
+
+/* The rate drops after 60 % and 85 % of the steps; from the first drop on statistics may be fixed. */
+static infl_status take_steps(study *t) {
+    size_t steps = cifar_steps(t->s, t->w->network), n_drops;
+    const size_t drops[] = {steps * 60 / 100, steps * 85 / 100}, later[] = {drops[1] - drops[0]};
     infl_train_options options = train_options(t);
-    size_t steps = cifar_steps(t->s, t->w->network), n = t->p + t->n_state;
-    const size_t drops[] = {steps * 60 / 100, steps * 85 / 100};
+    n_drops = drops[0] < drops[1] ? 2 : 0;
+    options.learning_rate = t->s->rate;
+    options.seed = t->w->seed;
+    options.progress = stage_progress;
+    options.progress_context = &t->stages;
+    if (t->s->fixed_statistics != FIXED_SETTLED || n_drops == 0) {
+        options.steps = steps;
+        options.milestones = drops;
+        options.n_milestones = n_drops;
+        return descend(t, &options);
+    }
+    options.steps = drops[0];
+    TRY(descend(t, &options));
+    options.steps = steps - drops[0];
+    options.learning_rate *= options.decay_factor;
+    options.milestones = later;
+    options.n_milestones = 1;
+    options.fixed_statistics = 1;
+    return descend(t, &options);
+}
+
+static infl_status train_network(study *t) {
+    size_t n = t->p + t->n_state;
     double *seconds = &t->w->measures[MEASURE_training_seconds];
     int found;
     TRY(recall(t, "trained.txt", t->trained, n + 1, &found));
@@ -283,18 +315,9 @@ static infl_status train_network(study *t) {
         TRY(infl_model_set_parameters(t->model, t->trained));
         return infl_model_set_state(t->model, t->trained + t->p);
     }
-    options.steps = steps;
-    options.learning_rate = t->s->rate;
-    options.milestones = drops;
-    options.n_milestones = drops[0] < drops[1] ? 2 : 0;
-    options.seed = t->w->seed;
-    options.progress = stage_progress;
-    options.progress_context = &t->stages;
-    stage_begin(&t->stages, training_work(t, t->w));
     double start = seconds_now();
-    TRY(infl_train(t->train, &options, NULL));
+    TRY(take_steps(t));
     *seconds = t->trained[n] = seconds_now() - start;
-    stage_end(&t->stages);
     TRY(infl_model_get_parameters(t->model, t->trained));
     TRY(infl_model_get_state(t->model, t->trained + t->p));
     return keep(t, "trained.txt", t->trained, n + 1);
@@ -503,6 +526,7 @@ static infl_status retrain(study *t, size_t seed, size_t *resumed) {
     train.steps = retrain_steps(t, t->w);
     train.learning_rate = t->s->retrain_rate * t->s->rate;
     train.seed = (uint64_t)seed << 32 | t->w->seed;
+    train.fixed_statistics = t->s->fixed_statistics != FIXED_NEVER;
     options.train = &train;
     options.journal = path;
     options.threads = t->threads;

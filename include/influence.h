@@ -1344,10 +1344,12 @@ typedef struct infl_train_options {
                                    pixels, at random (padded by so many zeros on each side and cut back to its size;
                                    after infl_dataset_normalise_channels 0 is the channel's mean)                  */
     int flip;                   /* 1: and mirrored left to right, with probability 1/2                             */
+    int fixed_statistics;       /* 1: batch normalisation takes the running statistics in steps too, and leaves them as
+                                   they are; 0: the batch's                                                        */
 } infl_train_options;
 #define INFL_TRAIN_OPTIONS_INIT                                                                                        \
     {sizeof(infl_train_options), INFL_ADAM, 1000, 0, 1e-3, 0.0, 0, 0.9, 0.999, 1e-8, NULL, 0, 0.1, 0.0, 0, 1, NULL,    \
-     NULL, 0, 0, 0}
+     NULL, 0, 0, 0, 0}
 
 /* Where training or polishing came to. */
 typedef struct infl_train_result {
@@ -1368,6 +1370,11 @@ typedef struct infl_train_result {
  * gradient_tolerance, are of the model as it predicts. All rows of a batch are held in memory at once: INFL_E_BUDGET
  * where the objective's budget is less. INFL_E_ARGUMENT: the last batch of an epoch would have one row, and a
  * normalised channel of one pixel then has no variance; another batch avoids it.
+ *
+ * So a step of batch normalisation does not descend R, and ∇R need not vanish where training ends. With fixed_statistics
+ * it does: steps are of the model as it predicts (but for dropout), the state stays, and a batch may have any number of
+ * rows. Influence is that of R: the last part of a training with fixed statistics brings a network to an optimum of it,
+ * and retraining with them (infl_retrain_without) compares like with like.
  *
  * With crop or flip a step sees its images shifted and mirrored by a function of (seed, step, row): so removing a row
  * (infl_retrain_without) changes no other row's image. The dataset stays as it is, and what is reported of R and ∇R,

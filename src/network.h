@@ -148,8 +148,9 @@ typedef enum infl_seed_kind {
 /* A step of training, and what it makes of its images: a function of (seed, number, row) alone. */
 typedef struct infl_training_step {
     uint64_t seed, number;
-    size_t crop; /* shifted by up to so many pixels */
-    int flip;    /* mirrored, with probability 1/2 */
+    size_t crop;          /* shifted by up to so many pixels */
+    int flip;             /* mirrored, with probability 1/2 */
+    int fixed_statistics; /* the running statistics are the batch's */
 } infl_training_step;
 
 /* What a chunk has to know in training: of the batch that it is part of, and of its own rows. */
@@ -158,6 +159,7 @@ typedef struct infl_training {
     const double *state;  /* the batch's own statistics, laid out as the model's state */
     const double *totals; /* backward: sums over the batch, likewise */
     double *measured;     /* of the chunk: what `measure` of the layers finds, likewise */
+    int fixed_statistics; /* state is no function of the batch, and nothing is measured */
     uint64_t seed, step;
     const size_t *source_rows; /* of the rows loaded */
 } infl_training;

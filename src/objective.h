@@ -59,7 +59,7 @@ typedef struct infl_source_ops {
     infl_status (*weighted_gradients)(const void *self, void *workspace, const size_t *rows, size_t n,
                                       const double *weights, size_t k, double *out, double *losses);
     /* the rows that a step must have where training is a mode of its own; 0, or NULL: it is not */
-    size_t (*training_rows)(const void *self);
+    size_t (*training_rows)(const void *self, int fixed_statistics);
     /* out: p, Σ_i ∇ℓ_i in that mode, of images as the step sees them; the state follows the batch. Any network can */
     infl_status (*training_gradient)(const void *self, void *workspace, const size_t *rows, size_t n,
                                      const struct infl_training_step *step, double *out);

@@ -118,8 +118,8 @@ static infl_status set_state(void *self, const double *state) {
     return infl_model_set_state(((network_source *)self)->model, state);
 }
 
-static size_t training_rows(const void *self) {
-    return infl_training_least_rows(((const network_source *)self)->model);
+static size_t training_rows(const void *self, int fixed_statistics) {
+    return infl_training_least_rows(((const network_source *)self)->model, fixed_statistics);
 }
 
 static infl_status run_job(network_workspace *workspace, const infl_chunk_job *job) {
@@ -134,7 +134,7 @@ static infl_status training_gradient(const void *self, void *memory, const size_
     network_workspace *workspace = memory;
     infl_chunk_job job = {
         .work = INFL_WORK_WEIGHTED_GRADIENTS, .rows = rows, .n = n, .k = 1, .output = out, .step = step};
-    if (training_rows(self) == 0)
+    if (training_rows(self, step->fixed_statistics) == 0)
         return run_job(workspace, &job);
     if (workspace->chunks.budget > 0)
         infl_chunks_release(&workspace->chunks);

@@ -241,9 +241,9 @@ static infl_status weighted_gradients(const void *self, void *workspace, const s
     return status;
 }
 
-static size_t training_rows(const void *self) {
+static size_t training_rows(const void *self, int fixed_statistics) {
     const restricted_source *source = self;
-    return source->ops->training_rows == NULL ? 0 : source->ops->training_rows(source->inner);
+    return source->ops->training_rows == NULL ? 0 : source->ops->training_rows(source->inner, fixed_statistics);
 }
 
 static infl_status training_gradient(const void *self, void *workspace, const size_t *rows, size_t n,

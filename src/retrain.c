@@ -278,11 +278,14 @@ static void hash_train_options(infl_hash *hash, const infl_train_options *o) {
     infl_hash_double(hash, o->gradient_tolerance);
     infl_hash_number(hash, o->check_every);
     infl_hash_number(hash, o->seed);
-    if (o->crop == 0 && !o->flip) /* as journals have it that were begun before there was a choice */
-        return;
-    infl_hash_string(hash, "images");
-    infl_hash_number(hash, o->crop);
-    infl_hash_number(hash, o->flip != 0);
+    /* each of these was no choice once, and journals begun then have no word of it */
+    if (o->crop != 0 || o->flip) {
+        infl_hash_string(hash, "images");
+        infl_hash_number(hash, o->crop);
+        infl_hash_number(hash, o->flip != 0);
+    }
+    if (o->fixed_statistics)
+        infl_hash_string(hash, "fixed statistics");
 }
 
 /* Three digits: a factor found in another process may be another by rounding. */

@@ -68,6 +68,9 @@ infl_status infl_train_read_options(infl_train_options *options, const infl_trai
                              function, i, options->milestones[i], options->milestones[i - 1]);
     if (options->flip != 0 && options->flip != 1)
         return infl_fail(INFL_E_ARGUMENT, "%s: flip is %d; 0 or 1 is expected", function, options->flip);
+    if (options->fixed_statistics != 0 && options->fixed_statistics != 1)
+        return infl_fail(INFL_E_ARGUMENT, "%s: fixed_statistics is %d; 0 or 1 is expected", function,
+                         options->fixed_statistics);
     if (options->check_every == 0)
         options->check_every = 100;
     return INFL_OK;
@@ -118,7 +121,7 @@ static infl_status evaluate_step(training *t, size_t step, int *idle) {
     *idle = size == 0 || size < t->least;
     if (*idle)
         return INFL_OK;
-    infl_training_step seen = {t->options.seed, step, t->options.crop, t->options.flip};
+    infl_training_step seen = {t->options.seed, step, t->options.crop, t->options.flip, t->options.fixed_statistics};
     if (t->apart)
         return infl_objective_training_gradient(t->objective, rows, size, &seen, t->gradient);
     return rows == NULL ? infl_objective_evaluate(t->objective, NULL, t->gradient)
@@ -228,9 +231,9 @@ static infl_status check_batches(const training *t) {
 infl_status infl_train_in_batches_of(const infl_objective *parent, infl_objective *objective,
                                      const infl_train_options *options, infl_train_result *result) {
     training t = {.objective = objective, .parent = parent, .n = objective->n_rows, .p = objective->n_parameters};
-    if (objective->ops->training_rows != NULL)
-        t.least = objective->ops->training_rows(objective->source);
     INFL_TRY(infl_train_read_options(&t.options, options, "infl_train"));
+    if (objective->ops->training_rows != NULL)
+        t.least = objective->ops->training_rows(objective->source, t.options.fixed_statistics);
     t.apart = t.least > 0 || t.options.crop > 0 || t.options.flip;
     infl_train_result found = {0};
     infl_status status = INFL_OK;

@@ -20,16 +20,16 @@ static size_t chunk_rows(const infl_network *network, size_t n) {
 }
 
 /* The first layer from `from` on that measures the batch; n_layers where there is none. */
-static size_t next_measured(const infl_network *network, size_t from) {
-    while (from < network->n_layers && network->layers[from].state == 0)
+static size_t next_measured(const infl_network *network, int fixed, size_t from) {
+    while (from < network->n_layers && (fixed || network->layers[from].state == 0))
         from++;
     return from;
 }
 
 /* The last one before `before`; 0, the input, where there is none. */
-static size_t previous_measured(const infl_network *network, size_t before) {
+static size_t previous_measured(const infl_network *network, int fixed, size_t before) {
     size_t layer = before - 1;
-    while (layer > 0 && network->layers[layer].state == 0)
+    while (layer > 0 && (fixed || network->layers[layer].state == 0))
         layer--;
     return layer;
 }
@@ -40,24 +40,24 @@ static size_t parameters_before(const infl_network *network, size_t layer) {
 }
 
 /* Parameters of the largest part that goes backwards at once: down to a measured layer, from below the next one. */
-static size_t largest_part(const infl_network *network) {
-    size_t largest = 0, to = network->n_layers, measured = previous_measured(network, to);
+static size_t largest_part(const infl_network *network, int fixed) {
+    size_t largest = 0, to = network->n_layers, measured = previous_measured(network, fixed, to);
     for (;;) {
         size_t length = parameters_before(network, to) - parameters_before(network, measured + 1);
         largest = length > largest ? length : largest;
         if (measured == 0)
             return largest;
         to = measured + 1;
-        measured = previous_measured(network, measured);
+        measured = previous_measured(network, fixed, measured);
     }
 }
 
-size_t infl_training_least_rows(const infl_model *model) {
+size_t infl_training_least_rows(const infl_model *model, int fixed_statistics) {
     size_t least = 0;
     for (size_t i = 1; i < model->network.n_layers; i++) {
         const infl_layer *layer = &model->network.layers[i];
         const infl_layer_kind *kind = model->engine->kinds[layer->spec.kind];
-        if (!kind->acts_in_training)
+        if (!kind->acts_in_training || (fixed_statistics && layer->state > 0))
             continue;
         /* one number has no variance */
         size_t needs = layer->state > 0 && layer->shape.height * layer->shape.width == 1 ? 2 : 1;
@@ -101,7 +101,7 @@ static infl_status cut(batch *b) {
     }
     b->workspace = b->engine->workspace_bytes(b->network, pass->plan);
     b->scratch = align(pass->plan->scratch);
-    b->part = align(largest_part(b->network) * b->engine->real_size);
+    b->part = align(largest_part(b->network, b->step->fixed_statistics) * b->engine->real_size);
     size_t limit = pass->budget > 0 ? pass->budget : SIZE_MAX, each = b->scratch + b->part;
     size_t resident =
         b->workspace > (SIZE_MAX / 2) / b->chunks ? SIZE_MAX / 2 : statistics_bytes(b) + b->chunks * b->workspace;
@@ -166,6 +166,7 @@ static void take_chunk(chunk *c, const batch *b, size_t number, size_t thread) {
                                   .state = b->state,
                                   .totals = b->totals,
                                   .measured = b->measured + number * b->network->n_state,
+                                  .fixed_statistics = b->step->fixed_statistics,
                                   .seed = b->step->seed,
                                   .step = b->step->number,
                                   .source_rows = b->rows + number * b->chunk_rows};
@@ -241,17 +242,19 @@ static void go_back(const batch *b, size_t from, size_t to, size_t thread) {
 
 static void run_batch(const batch *b) {
     size_t n_layers = b->network->n_layers;
+    int fixed = b->step->fixed_statistics;
     memset(b->gradient, 0, b->network->n_parameters * sizeof *b->gradient);
 #pragma omp parallel num_threads((int)b->threads) if (b->threads > 1)
     {
         size_t thread = (size_t)omp_get_thread_num();
-        for (size_t from = 0, to = next_measured(b->network, 1);; from = to, to = next_measured(b->network, to + 1)) {
+        for (size_t from = 0, to = next_measured(b->network, fixed, 1);;
+             from = to, to = next_measured(b->network, fixed, to + 1)) {
             go_forward(b, from, to, thread);
             if (to == n_layers)
                 break;
         }
-        for (size_t to = n_layers, measured = previous_measured(b->network, to);;
-             to = measured + 1, measured = previous_measured(b->network, measured)) {
+        for (size_t to = n_layers, measured = previous_measured(b->network, fixed, to);;
+             to = measured + 1, measured = previous_measured(b->network, fixed, measured)) {
             go_back(b, measured + 1, to, thread);
             if (measured == 0)
                 break;
@@ -285,8 +288,10 @@ infl_status infl_training_pass_run(infl_training_pass *pass, const size_t *rows,
                .gradient = gradient};
     INFL_TRY(cut(&b));
     INFL_TRY(hold(&b));
+    if (step->fixed_statistics)
+        memcpy(b.state, b.network->state, b.network->n_state * sizeof *b.state);
     run_batch(&b);
-    return follow_statistics(&b);
+    return step->fixed_statistics ? INFL_OK : follow_statistics(&b);
 }
 
 void infl_training_pass_release(infl_training_pass *pass) {

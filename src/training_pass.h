@@ -22,8 +22,9 @@ typedef struct infl_training_pass {
     size_t chunks; /* workspaces laid out */
 } infl_training_pass;
 
-/* The rows that a batch must have where a layer acts otherwise in training; 0: none does. */
-size_t infl_training_least_rows(const infl_model *model);
+/* The rows that a batch must have where a layer acts otherwise in training; 0: none does. With fixed statistics those
+ * that have some do not. */
+size_t infl_training_least_rows(const infl_model *model, int fixed_statistics);
 
 /* Σ ∇ℓ_i over the n rows to gradient (p), and the batch's share to the model's running statistics. step: of the
  * random numbers. */

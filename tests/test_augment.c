@@ -517,7 +517,7 @@ START_TEST(test_report) {
 }
 END_TEST
 
-/* A journal is of one crop and one flip. */
+/* A journal is of one crop, one flip, and of the batch's statistics or fixed ones. */
 START_TEST(test_journal) {
     enum { N = 12, M = 2 };
     const size_t removed[M] = {1, 7};
@@ -543,6 +543,9 @@ START_TEST(test_journal) {
     train.flip = !_i;
     assert_fails(INFL_E_ARGUMENT, infl_retrain_without(objective, removed, M, NULL, NULL, 0, &options, &output));
     train.flip = _i;
+    train.fixed_statistics = 1;
+    assert_fails(INFL_E_ARGUMENT, infl_retrain_without(objective, removed, M, NULL, NULL, 0, &options, &output));
+    train.fixed_statistics = 0;
     assert_ok(infl_retrain_without(objective, removed, M, NULL, NULL, 0, &options, &output));
     ck_assert_uint_eq(output.resumed, M + 1);
     remove(file.path);

@@ -514,6 +514,133 @@ START_TEST(test_single_row) {
 }
 END_TEST
 
+/* With fixed statistics a step is down the gradient of the model as it predicts, of any number of rows, and the state
+ * stays. */
+START_TEST(test_fixed) {
+    static const double rate = 0.2, momentum = 0.5;
+    setting *s = make_setting(9, INFL_F64);
+    infl_train_options options = plain_descent(4, rate);
+    double theta[PARAMETERS], state[STATE], velocity[PARAMETERS] = {0}, gradient[PARAMETERS];
+    options.momentum = momentum;
+    options.fixed_statistics = 1;
+    assert_ok(infl_train(s->objective, &options, NULL));
+    assert_ok(infl_model_get_parameters(s->model, theta));
+    assert_ok(infl_model_get_state(s->model, state));
+    assert_same_bits(state, s->state, STATE, "state");
+    for (size_t step = 0; step < options.steps; step++) {
+        assert_ok(infl_model_set_parameters(s->model, s->theta));
+        assert_ok(infl_objective_evaluate(s->objective, NULL, gradient));
+        for (size_t j = 0; j < PARAMETERS; j++) {
+            velocity[j] = momentum * velocity[j] + gradient[j];
+            s->theta[j] -= rate * velocity[j];
+        }
+    }
+    assert_close(theta, s->theta, PARAMETERS, 1e-14, "theta");
+
+    options = plain_descent(5, rate);
+    options.fixed_statistics = 1;
+    options.batch = 4; /* the third has one row */
+    assert_ok(infl_train(s->objective, &options, NULL));
+    assert_ok(infl_model_get_state(s->model, state));
+    assert_same_bits(state, s->state, STATE, "state");
+    assert_ok(infl_model_get_parameters(s->model, theta));
+    ck_assert(memcmp(theta, s->theta, sizeof theta) != 0);
+    options.fixed_statistics = 2;
+    assert_fails(INFL_E_ARGUMENT, infl_train(s->objective, &options, NULL));
+    ck_assert_ptr_nonnull(strstr(infl_last_error(), "fixed_statistics is 2"));
+    destroy_setting(s);
+}
+END_TEST
+
+/*
+ * With dropout in the network as well a step is one of training still. A normalisation with fixed statistics is a dense
+ * layer with the matrix diag(γ/√(variance + ε)) in its place, and the same numbers are dropped after it.
+ */
+START_TEST(test_fixed_dropout) {
+    enum { D = UNITS, TWIN = D * D + D, OWN = 2 * D, LAST = OUTPUTS * (D + 1) };
+    static const size_t counts[] = {2, 40, 600};
+    size_t n = counts[_i];
+    double *x = malloc(n * D * sizeof *x), theta[TWIN + LAST], twin_theta[TWIN + LAST], state[2 * D], after[2 * D];
+    double got[OWN + LAST], twin_got[TWIN + LAST];
+    int32_t *labels = malloc(n * sizeof *labels);
+    uint64_t random = 5;
+    for (size_t i = 0; i < n * D; i++)
+        x[i] = random_normal(&random);
+    for (size_t i = 0; i < n; i++)
+        labels[i] = (int32_t)(i % OUTPUTS);
+    for (size_t i = 0; i < OWN + LAST; i++)
+        theta[i] = 0.5 * random_normal(&random);
+    for (size_t i = 0; i < 2 * D; i++)
+        state[i] = 0.5 + random_uniform(&random);
+    memset(twin_theta, 0, sizeof twin_theta);
+    for (size_t i = 0; i < D; i++) {
+        double scale = 1.0 / sqrt(state[D + i] + EPSILON);
+        twin_theta[i * D + i] = theta[i] * scale;
+        twin_theta[D * D + i] = theta[D + i] - theta[i] * scale * state[i];
+    }
+    memcpy(twin_theta + TWIN, theta + OWN, LAST * sizeof *theta);
+    infl_dataset_spec spec = INFL_DATASET_SPEC_INIT;
+    spec.n_rows = n;
+    spec.n_features = D;
+    spec.features = x;
+    spec.labels = labels;
+    spec.n_classes = OUTPUTS;
+    setting s = {.n = n};
+    assert_ok(infl_dataset_create(&s.dataset, &spec));
+    for (int twin = 0; twin < 2; twin++)
+        for (int threads = 1; threads <= 3; threads += 2) {
+            infl_builder *builder = NULL;
+            infl_model *model = NULL;
+            infl_batch_norm norm = INFL_BATCH_NORM_INIT;
+            infl_train_options options = plain_descent(1, 1.0);
+            norm.epsilon = EPSILON;
+            options.fixed_statistics = 1;
+            assert_ok(infl_builder_create(&builder, D));
+            infl_node node = twin ? infl_builder_dense(builder, INFL_NODE_INPUT, D, 1, INFL_INIT_HE)
+                                  : infl_builder_batch_norm(builder, INFL_NODE_INPUT, &norm);
+            node = infl_builder_dropout(builder, node, 0.4);
+            node = infl_builder_dense(builder, node, OUTPUTS, 1, INFL_INIT_HE);
+            assert_ok(infl_model_create(&model, builder, node, INFL_F64, 1));
+            infl_builder_destroy(builder);
+            assert_ok(infl_model_set_parameters(model, twin ? twin_theta : theta));
+            if (!twin)
+                assert_ok(infl_model_set_state(model, state));
+            infl_objective *objective = NULL;
+            infl_loss loss = INFL_LOSS_INIT(INFL_SOFTMAX_CROSS_ENTROPY);
+            infl_objective_options plain = INFL_OBJECTIVE_OPTIONS_INIT;
+            plain.threads = threads;
+            assert_ok(infl_objective_create(&objective, model, &loss, s.dataset, &plain));
+            assert_ok(infl_train(objective, &options, NULL));
+            double *to = twin ? twin_got : got, moved[TWIN + LAST];
+            size_t p = infl_model_parameters(model);
+            assert_ok(infl_model_get_parameters(model, moved));
+            if (threads > 1)
+                assert_same_bits(moved, to, p, "%d threads", threads);
+            memcpy(to, moved, p * sizeof *to);
+            if (!twin) {
+                assert_ok(infl_model_get_state(model, after));
+                assert_same_bits(after, state, 2 * D, "state");
+            }
+            infl_objective_destroy(objective);
+            infl_model_destroy(model);
+        }
+    double expected[OWN + LAST], found[OWN + LAST];
+    for (size_t i = 0; i < D; i++) {
+        double scale = 1.0 / sqrt(state[D + i] + EPSILON), bias = twin_theta[D * D + i] - twin_got[D * D + i];
+        expected[i] = scale * (twin_theta[i * D + i] - twin_got[i * D + i] - state[i] * bias);
+        expected[D + i] = bias;
+    }
+    for (size_t i = 0; i < LAST; i++)
+        expected[OWN + i] = twin_theta[TWIN + i] - twin_got[TWIN + i];
+    for (size_t i = 0; i < OWN + LAST; i++)
+        found[i] = theta[i] - got[i];
+    assert_close(found, expected, OWN + LAST, 1e-14, "gradient");
+    infl_dataset_destroy(s.dataset);
+    free(x);
+    free(labels);
+}
+END_TEST
+
 START_TEST(test_state) {
     setting *s = make_setting(5, INFL_F32);
     double state[STATE], other[STATE], theta[PARAMETERS];
@@ -708,6 +835,7 @@ START_TEST(test_retraining) {
     const size_t rows[] = {4, 20}, test_rows[] = {0, 7, 31};
     double changes[2 * PARAMETERS], loss_changes[3 * 2], theta[PARAMETERS], state[STATE], start_state[STATE];
     train.batch = 11;
+    train.fixed_statistics = _i;
     options.train = &train;
     options.subtract_control = 0;
     for (size_t i = 0; i < STATE; i++)
@@ -802,8 +930,10 @@ Suite *batch_norm_suite(void) {
     add_case(suite, "batch_norm/budget", test_budget, 1);
     add_case(suite, "batch_norm/restored", test_restored, 1);
     add_case(suite, "batch_norm/single-row", test_single_row, 1);
+    add_case(suite, "batch_norm/fixed", test_fixed, 1);
+    add_case(suite, "batch_norm/fixed/dropout", test_fixed_dropout, 3);
     add_case(suite, "batch_norm/stale", test_stale, 1);
-    add_case(suite, "batch_norm/retraining", test_retraining, 1);
+    add_case(suite, "batch_norm/retraining", test_retraining, 2);
     add_case(suite, "batch_norm/retraining/skips", test_retraining_skips, 1);
     return suite;
 }

@@ -684,6 +684,7 @@ static const infl_train_options given_train_options = {sizeof given_train_option
                                                        &counted,
                                                        6,
                                                        1,
+                                                       1,
                                                        1};
 static const infl_train_options given_adam_options = {sizeof given_adam_options,
                                                       INFL_ADAM,
@@ -704,6 +705,7 @@ static const infl_train_options given_adam_options = {sizeof given_adam_options,
                                                       count,
                                                       &counted,
                                                       6,
+                                                      1,
                                                       1,
                                                       1};
 

@@ -12,6 +12,7 @@ enum { DATA_MNIST, DATA_CIFAR10, N_DATA, DATA_BOTH = N_DATA };
 enum { N_NETWORKS = 6 }; /* of the zoo, in its order */
 enum { SOLVER_LISSA, SOLVER_CG };
 enum { SELECT_MAGNITUDE, SELECT_SIGNED };
+enum { FIXED_NEVER, FIXED_RETRAINING, FIXED_SETTLED };
 enum { CIFAR_OPTIONS = 48, MAX_RETRAIN_SEEDS = 16 };
 
 typedef struct settings {
@@ -24,7 +25,7 @@ typedef struct settings {
     size_t seeds, first_seed;
     double width;
     size_t rows, test_rows;
-    size_t steps, batch, crop, precision;
+    size_t steps, batch, crop, fixed_statistics, precision;
     int flip;
     double rate, momentum;
     size_t curvature, solver, solver_batch, solver_steps, spectrum_rows;

@@ -164,7 +164,7 @@ static void backward_in_training(const infl_layer_call *c) {
 
 static void backward(const infl_layer_call *c) {
     size_t channels = c->layer->shape.channels;
-    if (c->training != NULL) {
+    if (c->training != NULL && !c->training->fixed_statistics) {
         backward_in_training(c);
         return;
     }
