@@ -28,8 +28,8 @@ enum { BATCH_NORM_PUBLISHED, BATCH_NORM_OFF, BATCH_NORM_ON };
 
 typedef struct settings {
     int help, version, flip;
-    size_t network, data, rows, batch_norm, epochs, batch, crop, schedule, seed, precision, threads;
-    const char *folder, *out;
+    size_t preset, network, dataset, rows, batch_norm, epochs, batch, crop, schedule, seed, precision, threads;
+    const char *data, *out;
     double width, rate, momentum, decay;
 } settings;
 
@@ -41,7 +41,7 @@ static const settings defaults = {.network = INFL_ZOO_LENET5,
                                   .rate = 0.02,
                                   .momentum = 0.9,
                                   .decay = 5e-4,
-                                  .folder = "",
+                                  .data = "",
                                   .out = "train.csv"};
 
 enum { MAX_NAMES = 512 };
@@ -62,8 +62,8 @@ enum { MAX_OPTIONS = 20 };
 static size_t settings_table(settings *s, const char *networks, argument *table) {
     const argument options[] = {
         {"network", ARGUMENT_CHOICE, &s->network, networks, 0, 0, 1, "what to train"},
-        {"data", ARGUMENT_CHOICE, &s->data, "mnist|cifar10", 0, 0, 1, "what to train on"},
-        {"data-dir", ARGUMENT_TEXT, &s->folder, NULL, 0, 0, 0,
+        {"dataset", ARGUMENT_CHOICE, &s->dataset, "mnist|cifar10", 0, 0, 1, "what to train on"},
+        {"data", ARGUMENT_TEXT, &s->data, NULL, 0, 0, 0,
          "folder with mnist/train-images-idx3-ubyte.gz ..., cifar10/data_batch_1.bin ...; default: INFLUENCE_DATA"},
         {"rows", ARGUMENT_SIZE, &s->rows, NULL, 0, 60000, 1, "training rows, the first ones; 0: all"},
         {"width", ARGUMENT_REAL, &s->width, NULL, 1e-3, 1e3, 1, "all channels and hidden units times this"},
@@ -103,9 +103,9 @@ static infl_status read_rows(infl_dataset **out, const settings *s, int training
     infl_image_options options = INFL_IMAGE_OPTIONS_INIT;
     options.precision = (infl_precision)s->precision;
     options.count = training ? s->rows : 0;
-    if (s->data == DATA_MNIST)
-        return mnist_read(out, s->folder, training ? "train" : "t10k", &options);
-    return cifar10_read(out, s->folder, training, &options);
+    if (s->dataset == DATA_MNIST)
+        return mnist_read(out, s->data, training ? "train" : "t10k", &options);
+    return cifar10_read(out, s->data, training, &options);
 }
 
 /* Every channel gets mean 0 and deviation 1 over the training rows; the test rows follow by the same numbers. */
@@ -177,9 +177,9 @@ static infl_status make_model(run *r) {
     static const int batch_norm[] = {[BATCH_NORM_PUBLISHED] = -1, [BATCH_NORM_OFF] = 0, [BATCH_NORM_ON] = 1};
     const settings *s = r->s;
     infl_zoo_options options = INFL_ZOO_OPTIONS_INIT;
-    options.channels = shapes[s->data].channels;
-    options.height = shapes[s->data].height;
-    options.width = shapes[s->data].width;
+    options.channels = shapes[s->dataset].channels;
+    options.height = shapes[s->dataset].height;
+    options.width = shapes[s->dataset].width;
     options.n_classes = infl_dataset_targets(r->train);
     options.batch_norm = batch_norm[s->batch_norm];
     options.width_factor = s->width;
@@ -232,13 +232,17 @@ static infl_status train(run *r) {
 
 /* ---- the program ------------------------------------------------------------------------------------------------ */
 
-static void print_help(const argument *table, size_t n) {
-    printf("Usage: train [options]\n"
-           "Trains a network of the zoo on MNIST or CIFAR-10 by SGD. Images get mean 0 and deviation 1 in each\n"
-           "channel over the training rows.\n\n"
-           "Options [default]:\n");
-    arguments_print_help(stdout, table, n);
-    printf("\nExit status: 0 done, 1 failed, 2 an option is wrong or the data is not there, 130 interrupted.\n");
+static const char about[] =
+    "Trains a network of the zoo on MNIST or CIFAR-10 by SGD. Images get mean 0 and deviation 1 in each\n"
+    "channel over the training rows.\n";
+
+static const char statuses[] =
+    "Exit status: 0 done, 1 failed, 2 an option is wrong or the data is not there, 130 interrupted.\n";
+
+/* There is one preset. */
+static void set_default(settings *s, size_t preset) {
+    *s = defaults;
+    s->preset = preset;
 }
 
 /* Opens the CSV file, in a folder that is made where it is not there. */
@@ -261,7 +265,7 @@ static int run_all(run *r) {
         fprintf(stderr, "train: %s\n", infl_last_error());
         return status == INFL_E_IO || status == INFL_E_ARGUMENT ? EXIT_USAGE : EXIT_FAILURE;
     }
-    status = normalise(&r->train, &r->test, shapes[r->s->data].channels);
+    status = normalise(&r->train, &r->test, shapes[r->s->dataset].channels);
     if (status == INFL_OK)
         status = make_model(r);
     if (status == INFL_OK)
@@ -280,41 +284,25 @@ static int run_all(run *r) {
     return status != INFL_OK || unwritten != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* The exit status, once all that was printed is written. */
-static int finish(int result) { return program_finish_stdout("train") != 0 && result == 0 ? EXIT_FAILURE : result; }
-
 int main(int argc, char **argv) {
-    program_hold_streams();
-    settings s = defaults;
+    settings s;
     char networks[MAX_NAMES];
     argument table[MAX_OPTIONS];
+    int result;
     list_networks(networks);
     size_t n = settings_table(&s, networks, table);
-    if (arguments_parse("train", argc, argv, table, n) != 0)
+    const program p = {"train", about, statuses, table, n, &s, set_default, &s.preset, &s.help, &s.version};
+    if (program_begin(&p, 0, argc, argv, &result))
+        return result;
+    if (program_find_data("train", &s.data) != 0)
         return EXIT_USAGE;
-    if (s.version) {
-        printf("train %s\n", infl_version());
-        return finish(EXIT_SUCCESS);
-    }
-    if (s.help) {
-        s = defaults;
-        print_help(table, n);
-        return finish(EXIT_SUCCESS);
-    }
-    const char *folder = getenv("INFLUENCE_DATA");
-    if (s.folder[0] == '\0' && folder != NULL)
-        s.folder = folder;
-    if (s.folder[0] == '\0') {
-        fprintf(stderr, "train: there is no folder to read from; name one by --data-dir or INFLUENCE_DATA\n");
-        return EXIT_USAGE;
-    }
     interrupt_install();
     run r = {.s = &s};
-    int result = run_all(&r);
+    result = run_all(&r);
     infl_objective_destroy(r.objective);
     infl_objective_destroy(r.loss);
     infl_model_destroy(r.model);
     infl_dataset_destroy(r.train);
     infl_dataset_destroy(r.test);
-    return finish(result);
+    return program_finish_stdout("train") != 0 && result == 0 ? EXIT_FAILURE : result;
 }

@@ -22,7 +22,7 @@ struct settings {
 };
 
 const char *const usage = "usage: mislabelled_mnist [options], with MNIST's files in FOLDER/mnist\n"
-                          "  --data-dir FOLDER  default: the environment's INFLUENCE_DATA\n"
+                          "  --data FOLDER      default: the environment's INFLUENCE_DATA\n"
                           "  --network NAME     lenet5 (default), kl_cnn, or another of the zoo for such images\n"
                           "  --rows N           training images, the first ones [4000]\n"
                           "  --wrong FRACTION   of them get a wrong label [0.05]\n"
@@ -72,7 +72,7 @@ settings parse(int argc, char **argv) {
         if (i + 1 == argc)
             throw usage_error(name + " has no value, or is no option");
         const std::string value = argv[i + 1];
-        if (name == "--data-dir")
+        if (name == "--data")
             s.folder = value;
         else if (name == "--network")
             s.network = network_named(value);
@@ -92,7 +92,7 @@ settings parse(int argc, char **argv) {
             throw usage_error("there is no option " + name);
     }
     if (s.folder.empty())
-        throw usage_error("there is no folder to read from; name one by --data-dir or INFLUENCE_DATA");
+        throw usage_error("there is no folder to read from; name one by --data or INFLUENCE_DATA");
     return s;
 }
 
