@@ -991,20 +991,25 @@ typedef struct infl_inverse_options {
     infl_inverse_method method;     /* how                                                                     */
     infl_eigen_policy eigen_policy; /* of INFL_EIGEN                                                           */
     double cutoff;           /* of the eigenvalue policies, relative to max|e|; ≥ 0                                */
-    double tolerance;        /* CG, LiSSA: converged when ‖b − (C+λI)x‖ ≤ tolerance·‖b‖. 0: CG 1e-10, LiSSA 1e-3.
-                                Exact methods do not use it                                                    */
+    double tolerance;        /* CG, LiSSA: converged when ‖b − (C+λI)x‖ ≤ tolerance·‖b‖. 0: CG 1e-10, or 1e-4 where C
+                                is computed in f32, whose rounding allows some 1e-7·λmax/λmin; LiSSA 1e-3. Exact
+                                methods do not use it                                                          */
     size_t max_iterations;   /* CG: 0 means 10·p; LiSSA: the depth of a repeat, 0 means 20000, plain over batches
                                 5000                                                                           */
-    int accept_unconverged;  /* 0: INFL_E_UNCONVERGED when the budget runs out (exact methods: when rounding left a
-                                residual above 1e-3); 1: the best iterate, with converged = 0 in its report        */
+    int accept_unconverged;  /* 0: INFL_E_UNCONVERGED when the budget runs out or rounding ends it (exact methods: when
+                                that left a residual above 1e-3); 1: the best iterate, with converged = 0 in its
+                                report                                                                         */
     double lissa_scale;      /* s > λmax(C_S + λI)/2; 0: 1.1 × the largest magnitude of an eigenvalue, by Lanczos over
-                                1,000 random rows, and of ten batches where they have larger ones                  */
-    size_t lissa_batch;      /* rows in S, ≤ n, or INFL_ALL_ROWS (deterministic). 0: a sixteenth of the rows, and
-                                twice as many whenever the recursion runs away, or all where that is less than 64 or
-                                the curvature's matrix is formed. A curvature without rows uses itself             */
-    size_t lissa_repeats;    /* independent recursions, averaged; ≥ 1. From 2 on their spread is reported          */
+                                1,000 random rows, and of ten random batches where they have larger ones           */
+    size_t lissa_batch;      /* rows in S, ≤ n, or INFL_ALL_ROWS (deterministic). 0: a sixteenth of the rows, and but
+                                for lissa_plain twice as many whenever a look finds nothing gained, or all where that
+                                is less than 64 or the curvature's matrix is formed. A curvature without rows uses
+                                itself                                                                         */
+    size_t lissa_repeats;    /* independent recursions, averaged; ≥ 1. From 2 on their spread is reported. Over all
+                                rows they would be the same, and there is one                                  */
     size_t lissa_check;      /* iterations between two looks at divergence and at the residual over all rows; 0: 50,
-                                or two passes over the rows where that is more                                     */
+                                or, but for lissa_plain, two passes over the rows where that is more, up to a tenth of
+                                max_iterations                                                                 */
     uint64_t seed;           /* of the random rows                                                                 */
     infl_progress_fn progress; /* stages "dense" (exact methods; not of a matrix that is there already) or "prepare"
                                 (LiSSA's scale), then "solve"                                                  */
@@ -1032,18 +1037,19 @@ typedef struct infl_solve_report {
     double products;   /* products with C spent on this right-hand side; a batch counts as its share of the rows.
                           Preparation (a dense matrix: p) is not included                                          */
     double damping;    /* λ                                                                                        */
-    double lambda_min; /* smallest and largest eigenvalue of C+λI: exact for EIGEN; of the Krylov space for CG;     */
-    double lambda_max; /* NaN where not known                                                                      */
+    double lambda_min; /* smallest and largest eigenvalue of C+λI: exact for EIGEN; of the Krylov space for CG, but with
+                          cg_batch NaN and the largest ‖(C+λI)d‖/‖d‖ of its directions; NaN where not known        */
+    double lambda_max;
     size_t iterations; /* of CG and LiSSA                                                                          */
     int converged;     /* 1: residual within the tolerance (exact methods: ≤ 1e-6)                                  */
     double scale;      /* LiSSA's s, else NaN                                                                      */
     double batch;      /* rows in a batch at the end (n: all), LiSSA's and CG's; else NaN                          */
-    double deviation;  /* LiSSA with repeats: standard error of their mean x over ‖x‖, else NaN. All recursions were
+    double deviation;  /* LiSSA with several repeats: standard error of their mean x over ‖x‖, else NaN. All recursions were
                           stopped by one tolerance, so it says what chance did, not how far x is from the solution  */
     double rhs_norm;      /* ‖b‖                                                                                    */
     double solution_norm; /* ‖x‖                                                                                    */
-    double rounding;      /* what rounding may hide of the residual, over ‖b‖: 64ε(1 + ‖C+λI‖‖x‖/‖b‖), ε that of the
-                             precision C is computed in; NaN where ‖C+λI‖ is not known                              */
+    double rounding;      /* what rounding may hide of the residual, over ‖b‖: (64ε + (p+4)ε′)(1 + ‖C+λI‖‖x‖/‖b‖), ε that
+                             of the precision C is computed in, ε′ of f64; NaN where ‖C+λI‖ is not known            */
     double lambda_floor;  /* no eigenvalue of C+λI has a smaller magnitude; NaN where nothing is known. See below   */
     double error_bound;   /* ‖x − (C+λI)⁻¹b‖₂ is at most this: ‖b‖·(residual + rounding)/lambda_floor, or NaN        */
     double reserved[4];    /* 0                                                                                      */

@@ -41,16 +41,19 @@ static infl_status check_damping(const char *function, double damping) {
 
 /* low + λ ≥ (m + λ)/condition, m the largest magnitude; both by what Lanczos may be off on the safe side. */
 static infl_status find_damping(infl_curvature *curvature, double *damping) {
-    /* in f32 products are off by some 1e-6 of ‖C‖, so residuals level off at 1e-6 × this: below the default tolerances */
+    /* in f32 products are off by some 1e-7 of ‖C‖, so residuals level off at 1e-7 × this: below the default tolerances */
     static const double condition = 500;
     static const uint64_t seed = 1;
     infl_sample all = {NULL, curvature->n_rows}; /* a single row may bend more than all others */
     infl_extremes ends;
     curvature->damping = 0;
     const infl_extremes_goal goal = {1 / condition, 1 / condition, MOST_FOR_DAMPING};
-    INFL_TRY(infl_curvature_extremes(curvature, &all, seed, &goal, NULL, NULL, &ends, NULL));
+    INFL_TRY(infl_curvature_extremes(curvature, &all, seed, &goal, NULL, NULL, &ends));
     double low = ends.low - ends.low_error, largest = fmax(fabs(low), ends.high + ends.high_error);
     *damping = fmax(0, (largest / condition - low) / (1 - 1 / condition));
+    if (isinf(*damping))
+        return infl_fail(INFL_E_NONFINITE, "the damping that %g and %g as extreme eigenvalues ask for is not finite",
+                         ends.low, ends.high);
     return INFL_OK;
 }
 
@@ -548,8 +551,11 @@ infl_status infl_curvature_fill_dense(infl_curvature *curvature, infl_progress_f
         INFL_TRY(curvature->ops->dense != NULL ? curvature->ops->dense(curvature->self, progress, context, matrix)
                                                : dense_by_products(curvature, progress, context, matrix));
     }
-    for (size_t i = 0; i < p; i++)
+    for (size_t i = 0; i < p; i++) {
         matrix[i * p + i] += curvature->damping;
+        if (isinf(matrix[i * p + i]))
+            return infl_fail(INFL_E_NONFINITE, "C + %g I has an infinity at row %zu", curvature->damping, i);
+    }
     return INFL_OK;
 }
 

@@ -57,8 +57,8 @@ typedef struct infl_extremes {
 /*
  * How well the ends are to be known. tolerance: both errors, relative to the largest magnitude. The smallest eigenvalue is
  * mostly a thousandth of that or less, among many others: with floor > 0 its error is to be within a tenth of itself or of
- * floor × the largest magnitude, whichever is more, and it has to have moved less in the last quarter of the products,
- * as a Ritz value may pause at an eigenvalue that is not the smallest.
+ * floor × the largest magnitude, whichever is more, and it has to have moved less in the last quarter of the products, of
+ * which there are no fewer than 30, as a Ritz value may pause at an eigenvalue that is not the smallest.
  */
 typedef struct infl_extremes_goal {
     double tolerance, floor;
@@ -66,12 +66,11 @@ typedef struct infl_extremes_goal {
 } infl_extremes_goal;
 
 /*
- * Of C_S + λI by Lanczos, S the sample. dominant: the Ritz vector of the largest magnitude (p numbers), or NULL. Progress
- * as stage "prepare".
+ * Of C_S + λI by Lanczos, S the sample. Progress as stage "prepare".
  */
 infl_status infl_curvature_extremes(infl_curvature *curvature, const infl_sample *sample, uint64_t seed,
                                     const infl_extremes_goal *goal, infl_progress_fn progress, void *context,
-                                    infl_extremes *out, double *dominant);
+                                    infl_extremes *out);
 
 /* How far a number computed by passes in this precision may be off, relative to the sizes of what it is made from. */
 double infl_rounding(infl_precision passes);

@@ -18,8 +18,9 @@ typedef struct infl_inverse_ops {
      */
     infl_status (*solve)(const infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
                          infl_solve_report *reports);
+    size_t (*budget)(const infl_inverse *inverse); /* iterations of a solve at most; NULL: it does not iterate */
     /* Why right-hand side j did not converge: an error that says it, or INFL_OK where that is not known; or NULL. */
-    infl_status (*explain)(const infl_inverse *inverse, size_t j);
+    infl_status (*explain)(const infl_inverse *inverse, size_t j, const infl_solve_report *report);
 } infl_inverse_ops;
 
 /* What sentences call the right-hand sides of a solve. */

@@ -18,13 +18,14 @@
 
 /* One right-hand side that still runs. The active ones stand in order, each with its row of `directions`. */
 typedef struct column {
-    size_t index;                 /* of the right-hand side */
-    double target;                /* for ‖b − Ax‖ */
-    double pause;                 /* the ‖r‖ of the recurrence at which that is measured, or a direction is ready */
-    double square;                /* ‖r‖² by the recurrence */
-    double best;                  /* the smallest ‖r‖; its x stands in solutions */
-    double verified;              /* ‖b − Ax‖ as last measured */
-    double largest;               /* ‖Ad‖/‖d‖ ≤ ‖A‖ */
+    size_t index;         /* of the right-hand side */
+    double target;        /* for ‖b − Ax‖ */
+    double pause;         /* the ‖r‖ of the recurrence at which that is measured, or a direction is ready */
+    double square;        /* ‖r‖² by the recurrence */
+    double best;          /* of the x in solutions: ‖r‖, or ‖b − Ax‖ where that is what was measured last */
+    double verified;      /* the smallest ‖b − Ax‖ measured */
+    double largest;       /* ‖Ad‖/‖d‖ ≤ ‖A‖; over a batch: of its system */
+    double outer_largest; /* over a batch: of all rows */
     double *diagonal, *beside;    /* the Lanczos matrix that the coefficients of CG stand for */
     double last_alpha, last_beta; /* 0 at the beginning */
     double outer_curvature;       /* over a batch: dᵀAd of the direction before; 0 at the beginning */
@@ -40,7 +41,8 @@ typedef struct conjugate_gradients {
     infl_solve_report *reports;
     size_t p, k, active, max_iterations, most_coefficients;
     double *x, *r;                            /* k×p, a row for each right-hand side; over a batch: of its system */
-    double *residuals, *outer, *outer_images; /* k×p, over a batch: b − Ax, the direction before and its product */
+    double *residuals, *outer, *outer_images; /* k×p, over a batch: b − Ax, the direction before and its product, */
+    double *iterates;                         /* and x */
     double *directions, *images;              /* active×p: d and Ad */
     double *coefficients;                     /* k × 2·most */
     column *columns;                          /* active */
@@ -108,13 +110,13 @@ static infl_status refuse(const conjugate_gradients *self, const column *c, int 
     const infl_inverse *inverse = self->inverse;
     const char *noun = inverse->names.noun;
     size_t number = infl_inverse_number(inverse, c->index), iteration = self->reports[c->index].iterations;
-    double lambda_min;
+    double lambda_min, lambda_max;
     infl_status status;
     if (over_batch) {
         infl_extremes ends;
         const infl_extremes_goal goal = {1e-3, 1e-3, 100};
-        INFL_TRY(infl_curvature_extremes(inverse->curvature, self->batch, inverse->options.seed, &goal, NULL, NULL,
-                                         &ends, NULL));
+        INFL_TRY(
+            infl_curvature_extremes(inverse->curvature, self->batch, inverse->options.seed, &goal, NULL, NULL, &ends));
         char found[160];
         snprintf(found, sizeof found,
                  "is not positive definite over a cg_batch of %zu rows, raise that or the damping "
@@ -130,6 +132,12 @@ static infl_status refuse(const conjugate_gradients *self, const column *c, int 
                          "iteration %zu of %s %zu, and the smallest eigenvalue is lower still; %sraise the damping by "
                          "more than that",
                          inverse->curvature->damping, quotient, iteration, noun, number, inverse->curvature->remedy);
+    if (status == INFL_OK)
+        status = infl_inverse_extreme(inverse, 1, &lambda_max);
+    if (status == INFL_E_UNCONVERGED || status == INFL_E_MEMORY) {
+        lambda_max = fmax(c->largest, c->outer_largest);
+        status = INFL_OK;
+    }
     if (status != INFL_OK)
         return status;
     /* with less, ‖b − Ax‖ ≤ tolerance·‖b‖ could be out of reach of rounding: ε‖A‖‖x‖ */
@@ -137,7 +145,7 @@ static infl_status refuse(const conjugate_gradients *self, const column *c, int 
     char found[128];
     snprintf(found, sizeof found, "is not positive definite (CG met curvature %.6g at iteration %zu of %s %zu)",
              quotient, iteration, noun, number);
-    return infl_inverse_indefinite(inverse, found, fmin(lambda_min, quotient), fmax(fabs(lambda_min), c->largest),
+    return infl_inverse_indefinite(inverse, found, fmin(lambda_min, quotient), fmax(fabs(lambda_min), lambda_max),
                                    cutoff);
 }
 
@@ -161,7 +169,7 @@ static infl_status advance(conjugate_gradients *self, size_t slot) {
     double next = infl_dot(r, r, p), beta = next / c->square;
     record(self, c, alpha, beta);
     c->square = next;
-    if (self->batch->rows == NULL && sqrt(next) < c->best) {
+    if (c->first_cycle && self->batch->rows == NULL && sqrt(next) < c->best) {
         c->best = sqrt(next);
         memcpy(self->solutions + c->index * p, x, p * sizeof *x);
     }
@@ -171,24 +179,43 @@ static infl_status advance(conjugate_gradients *self, size_t slot) {
     return INFL_OK;
 }
 
+/* r = b − Ax over all rows, and its norm; image is workspace, p. */
+static infl_status measure(conjugate_gradients *self, const column *c, const double *x, double *image, double *r,
+                           double *norm) {
+    size_t p = self->p;
+    const double *b = self->right_sides + c->index * p;
+    INFL_TRY(infl_curvature_product_rows(self->inverse->curvature, NULL, 0, x, 1, image));
+    self->reports[c->index].products += 1;
+    for (size_t i = 0; i < p; i++)
+        r[i] = b[i] - image[i];
+    *norm = infl_norm(r, p);
+    return INFL_OK;
+}
+
+/* The recurrence has reached the target, and ‖b − Ax‖ is this: it ends where that has too, or gained less than a factor
+ * of two, as no more is to be had. x is kept where it is the best. */
+static void judge(conjugate_gradients *self, column *c, const double *x, double norm) {
+    double *solution = self->solutions + c->index * self->p;
+    c->done = c->done || norm <= c->target || norm > 0.5 * c->verified;
+    if (norm < c->verified)
+        memcpy(solution, x, self->p * sizeof *x);
+    else if (c->first_cycle)
+        memset(solution, 0, self->p * sizeof *solution); /* the recurrence has put there what is worse */
+    c->verified = fmin(norm, c->verified);
+    c->best = c->verified;
+}
+
 /*
  * The recurrence's r has reached the target; b − Ax may have stayed behind, by rounding. Then CG begins anew from the
- * true residual, which refines x, until that gains less than a factor of two: no more is to be had.
+ * true residual, which refines x.
  */
 static infl_status verify(conjugate_gradients *self, size_t slot) {
     size_t p = self->p;
     column *c = &self->columns[slot];
-    double *x = self->x + c->index * p, *r = self->r + c->index * p, *image = self->images + slot * p;
-    INFL_TRY(infl_curvature_product_rows(self->inverse->curvature, NULL, 0, x, 1, image));
-    self->reports[c->index].products += 1;
-    const double *b = self->right_sides + c->index * p;
-    for (size_t i = 0; i < p; i++)
-        r[i] = b[i] - image[i];
-    double norm = infl_norm(r, p);
-    c->done = c->done || norm <= c->target || norm > 0.5 * c->verified;
-    memcpy(self->solutions + c->index * p, x, p * sizeof *x);
+    double *x = self->x + c->index * p, *r = self->r + c->index * p, norm;
+    INFL_TRY(measure(self, c, x, self->images + slot * p, r, &norm));
+    judge(self, c, x, norm);
     memcpy(self->directions + slot * p, r, p * sizeof *r);
-    c->best = c->verified = norm;
     c->square = norm * norm;
     c->first_cycle = 0;
     return INFL_OK;
@@ -204,26 +231,40 @@ static infl_status go_along(conjugate_gradients *self, size_t slot) {
     column *c = &self->columns[slot];
     double *d = self->x + c->index * p, *image = self->images + slot * p, *residual = self->residuals + c->index * p;
     double *before = self->outer + c->index * p, *image_before = self->outer_images + c->index * p;
+    double *x = self->iterates + c->index * p;
     INFL_TRY(infl_curvature_product_rows(self->inverse->curvature, NULL, 0, d, 1, image));
     self->reports[c->index].products += 1;
+    double whole = infl_norm(d, p);
     if (c->outer_curvature > 0) {
         double beta = -infl_dot(image_before, d, p) / c->outer_curvature;
         infl_axpy(beta, before, d, p);
         infl_axpy(beta, image_before, image, p);
     }
     double square = infl_dot(d, d, p), curvature = infl_dot(d, image, p);
-    c->largest = fmax(c->largest, infl_norm(image, p) / sqrt(square));
-    if (!(curvature > 4 * DBL_EPSILON * c->largest * square))
+    if (sqrt(square) <=
+        64 * DBL_EPSILON * whole) { /* along the one before: the residual, orthogonal to that, is rounding */
+        c->done = 1;
+        return INFL_OK;
+    }
+    c->outer_largest = fmax(c->outer_largest, infl_norm(image, p) / sqrt(square));
+    if (!(curvature > 4 * DBL_EPSILON * c->outer_largest * square))
         return refuse(self, c, 0, curvature / square);
     double alpha = infl_dot(d, residual, p) / curvature;
-    infl_axpy(alpha, d, self->solutions + c->index * p, p);
+    infl_axpy(alpha, d, x, p);
     infl_axpy(-alpha, image, residual, p);
     memcpy(before, d, p * sizeof *d);
     memcpy(image_before, image, p * sizeof *image);
     c->outer_curvature = curvature;
 
     double norm = infl_norm(residual, p);
-    c->done = c->done || norm <= c->target;
+    if (norm <= c->target) {
+        INFL_TRY(measure(self, c, x, image, residual, &norm));
+        judge(self, c, x, norm);
+        c->outer_curvature = 0;
+    } else if (norm < c->best) {
+        c->best = norm;
+        memcpy(self->solutions + c->index * p, x, p * sizeof *x);
+    }
     memset(d, 0, p * sizeof *d);
     memcpy(self->r + c->index * p, residual, p * sizeof *residual);
     memcpy(self->directions + slot * p, residual, p * sizeof *residual);
@@ -235,7 +276,9 @@ static infl_status go_along(conjugate_gradients *self, size_t slot) {
 
 static infl_status estimate_spectrum(const column *c, infl_solve_report *report) {
     size_t n = c->n_coefficients;
-    if (n == 0)
+    if (c->outer_largest > 0) /* the coefficients are of the batch */
+        report->lambda_max = c->outer_largest;
+    if (n == 0 || c->outer_largest > 0)
         return INFL_OK;
     INFL_TRY(infl_tridiagonal_eigen(c->diagonal, c->beside, n, NULL));
     report->lambda_min = c->diagonal[0];
@@ -278,9 +321,13 @@ static infl_status iterate(conjugate_gradients *self) {
     return infl_inverse_progress(self->inverse, "solve", self->k, self->k);
 }
 
+static size_t budget(const infl_inverse *inverse) {
+    return inverse->options.max_iterations != 0 ? inverse->options.max_iterations : 10 * inverse->curvature->p;
+}
+
 static infl_status solve(const infl_inverse *inverse, const double *right_sides, size_t k, double *solutions,
                          infl_solve_report *reports) {
-    size_t p = inverse->curvature->p, asked = inverse->options.max_iterations;
+    size_t p = inverse->curvature->p;
     conjugate_gradients self = {.inverse = inverse,
                                 .batch = inverse->state,
                                 .right_sides = right_sides,
@@ -288,7 +335,7 @@ static infl_status solve(const infl_inverse *inverse, const double *right_sides,
                                 .reports = reports,
                                 .p = p,
                                 .k = k,
-                                .max_iterations = asked != 0 ? asked : 10 * p};
+                                .max_iterations = budget(inverse)};
     self.most_coefficients = self.max_iterations < MOST_COEFFICIENTS ? self.max_iterations : MOST_COEFFICIENTS;
     infl_status status = INFL_OK;
     INFL_ALLOCATE_MATRIX_OR_OUT(self.x, k, p);
@@ -297,6 +344,7 @@ static infl_status solve(const infl_inverse *inverse, const double *right_sides,
         INFL_ALLOCATE_MATRIX_OR_OUT(self.residuals, k, p);
         INFL_ALLOCATE_MATRIX_OR_OUT(self.outer, k, p);
         INFL_ALLOCATE_MATRIX_OR_OUT(self.outer_images, k, p);
+        INFL_ALLOCATE_MATRIX_OR_OUT(self.iterates, k, p);
     }
     INFL_ALLOCATE_MATRIX_OR_OUT(self.directions, k, p);
     INFL_ALLOCATE_MATRIX_OR_OUT(self.images, k, p);
@@ -313,6 +361,7 @@ out:
     infl_release(self.residuals);
     infl_release(self.outer);
     infl_release(self.outer_images);
+    infl_release(self.iterates);
     infl_release(self.directions);
     infl_release(self.images);
     infl_release(self.columns);
@@ -320,9 +369,9 @@ out:
     return status;
 }
 
-static infl_status explain(const infl_inverse *inverse, size_t j) {
+static infl_status explain(const infl_inverse *inverse, size_t j, const infl_solve_report *report) {
     const infl_sample *batch = inverse->state;
-    if (batch->rows == NULL)
+    if (batch->rows == NULL || report->iterations < budget(inverse))
         return INFL_OK;
     return infl_fail(INFL_E_UNCONVERGED,
                      "CG over a cg_batch of %zu of %zu rows left %s %zu unconverged; raise cg_batch, "
@@ -331,4 +380,4 @@ static infl_status explain(const infl_inverse *inverse, size_t j) {
 }
 
 const infl_inverse_ops infl_inverse_cg = {
-    .name = "CG", .prepare = prepare, .release = release, .solve = solve, .explain = explain};
+    .name = "CG", .prepare = prepare, .release = release, .solve = solve, .budget = budget, .explain = explain};

@@ -18,12 +18,13 @@
 #define DEFAULT_DEPTH ((size_t)20000)      /* it ends when it has converged */
 #define DEFAULT_PLAIN_DEPTH ((size_t)5000) /* plain over batches it may never */
 #define DEFAULT_CHECK ((size_t)50)
+#define LEAST_LOOKS ((size_t)10) /* in a depth that has so many times DEFAULT_CHECK */
 #define BATCH_SHARE ((size_t)16) /* of the rows in a batch of our choice, */
 #define LEAST_BATCH ((size_t)64) /* which is of no fewer: all rows then cost little more */
 #define SCALE_MARGIN 1.1
 static const infl_extremes_goal scale_goal = {0.01, 0, 100};
-#define PROBES 10                                            /* batches whose largest eigenvalue is looked at */
-#define PROBE_STEPS 10                                       /* from the dominant direction of all rows */
+#define PROBES 10 /* batches whose largest eigenvalue is looked at, */
+static const infl_extremes_goal probe_goal = {0.1, 0, 10};
 #define PROBE_STREAM (INFL_STREAM_LISSA | (UINT64_MAX << 8)) /* of a repeat that never runs */
 
 /* A residual of this many times b: x = 0 would be a far better answer. The same growth from the best one seen. */
@@ -49,23 +50,24 @@ static void draw(const infl_inverse *inverse, uint64_t stream, size_t index, siz
                                             inverse->curvature->n_rows);
 }
 
-/* Power iteration over the given rows from the unit vector v: ‖Av‖ grows towards max|e|. */
-static infl_status power_iteration(infl_inverse *inverse, const size_t *rows, size_t n, double *v, double *image,
-                                   double *largest) {
-    size_t p = inverse->curvature->p;
-    *largest = 0;
-    for (int step = 0; step < PROBE_STEPS; step++) {
-        INFL_TRY(infl_curvature_product_rows(inverse->curvature, rows, n, v, 1, image));
-        double norm = infl_norm(image, p);
-        if (norm == 0)
-            return INFL_OK;
-        for (size_t i = 0; i < p; i++)
-            v[i] = image[i] / norm;
-        int settled = norm - *largest <= 1e-4 * norm;
-        *largest = fmax(*largest, norm);
-        if (settled)
-            return INFL_OK;
-    }
+/* The search for the scale: products over the sample, at most as many as are reported, and probes. */
+typedef struct search {
+    const infl_inverse *inverse;
+    size_t total;
+} search;
+
+static int on_product(void *context, const char *stage, size_t done, size_t most) {
+    const search *of = context;
+    (void)most;
+    return infl_inverse_progress(of->inverse, stage, done, of->total) != INFL_OK;
+}
+
+/* The largest |eigenvalue| of C + λI over the rows, or a little more. `of` NULL: without a report. */
+static infl_status find_largest(infl_inverse *inverse, const infl_sample *rows, uint64_t seed,
+                                const infl_extremes_goal *goal, search *of, double *largest) {
+    infl_extremes ends;
+    INFL_TRY(infl_curvature_extremes(inverse->curvature, rows, seed, goal, of == NULL ? NULL : on_product, of, &ends));
+    *largest = fmax(fabs(ends.low) + ends.low_error, fabs(ends.high) + ends.high_error);
     return INFL_OK;
 }
 
@@ -76,40 +78,41 @@ static infl_status power_iteration(infl_inverse *inverse, const size_t *rows, si
 static infl_status find_scale(infl_inverse *inverse) {
     lissa_state *self = inverse->state;
     const infl_inverse_options *options = &inverse->options;
-    size_t p = inverse->curvature->p;
-    double *v = NULL, *dominant = NULL, *image = NULL, largest, of_batch;
+    size_t most = scale_goal.most < inverse->curvature->p ? scale_goal.most : inverse->curvature->p;
+    search of = {inverse, most + PROBES};
+    double largest;
     size_t *rows = NULL;
-    infl_extremes ends;
     infl_sample sample;
     infl_status status = infl_curvature_sample(inverse->curvature, INFL_SPECTRUM_ROWS, options->seed, &sample);
     if (status != INFL_OK)
         return status;
-    INFL_ALLOCATE_OR_OUT(v, p);
-    INFL_ALLOCATE_OR_OUT(dominant, p);
-    INFL_ALLOCATE_OR_OUT(image, p);
     INFL_ALLOCATE_OR_OUT(rows, self->batch);
-    if ((status = infl_curvature_extremes(inverse->curvature, &sample, options->seed, &scale_goal, options->progress,
-                                          options->progress_context, &ends, dominant)) != INFL_OK)
+    if ((status = find_largest(inverse, &sample, options->seed, &scale_goal, &of, &largest)) != INFL_OK)
         goto out;
-    largest = fmax(fabs(ends.low) + ends.low_error, fabs(ends.high) + ends.high_error);
+    if (largest == 0 && sample.rows != NULL) { /* the rows that bend are others */
+        infl_release(sample.rows);
+        sample = (infl_sample){NULL, inverse->curvature->n_rows};
+        if ((status = find_largest(inverse, &sample, options->seed, &scale_goal, &of, &largest)) != INFL_OK)
+            goto out;
+    }
     if (largest == 0) {
         status = infl_inverse_indefinite(inverse, "is zero", 0, 0, 0);
         goto out;
     }
     for (size_t probe = 0; self->batch > 0 && probe < PROBES; probe++) {
-        if ((status = infl_inverse_progress(inverse, "prepare", probe, PROBES)) != INFL_OK)
+        infl_sample batch = {rows, self->batch};
+        double of_batch;
+        if ((status = infl_inverse_progress(inverse, "prepare", most + probe, of.total)) != INFL_OK)
             goto out;
         draw(inverse, PROBE_STREAM, probe, self->batch, rows);
-        memcpy(v, dominant, p * sizeof *v);
-        if ((status = power_iteration(inverse, rows, self->batch, v, image, &of_batch)) != INFL_OK)
+        if ((status = find_largest(inverse, &batch, options->seed + 1 + probe, &probe_goal, NULL, &of_batch)) !=
+            INFL_OK)
             goto out;
         largest = fmax(largest, of_batch);
     }
     self->scale = SCALE_MARGIN * largest;
+    status = infl_inverse_progress(inverse, "prepare", of.total, of.total);
 out:
-    infl_release(v);
-    infl_release(dominant);
-    infl_release(image);
     infl_release(rows);
     infl_release(sample.rows);
     return status;
@@ -161,9 +164,9 @@ typedef struct recursion {
 
 static size_t depth_of(const infl_inverse *inverse) {
     const lissa_state *state = inverse->state;
-    if (inverse->options.max_iterations != 0)
-        return inverse->options.max_iterations;
-    return state->batch > 0 && !state->refines ? DEFAULT_PLAIN_DEPTH : DEFAULT_DEPTH;
+    size_t asked = inverse->options.max_iterations, most = SIZE_MAX / 2 / inverse->options.lissa_repeats;
+    size_t depth = asked != 0 ? asked : state->batch > 0 && !state->refines ? DEFAULT_PLAIN_DEPTH : DEFAULT_DEPTH;
+    return depth < most ? depth : most; /* the product with the repeats fits, which nobody lives to see */
 }
 
 static size_t check_of(const infl_inverse *inverse) {
@@ -171,7 +174,8 @@ static size_t check_of(const infl_inverse *inverse) {
     if (inverse->options.lissa_check != 0)
         return inverse->options.lissa_check;
     size_t passes = state->refines ? 2 * (inverse->curvature->n_rows / state->batch) : 0;
-    return passes > DEFAULT_CHECK ? passes : DEFAULT_CHECK;
+    size_t most = depth_of(inverse) / LEAST_LOOKS, check = passes < most ? passes : most;
+    return check > DEFAULT_CHECK ? check : DEFAULT_CHECK;
 }
 
 /*
@@ -199,7 +203,13 @@ static infl_status check_definite(const infl_inverse *inverse, const char *saw, 
     return infl_inverse_indefinite(inverse, found, lambda_min, largest, cutoff);
 }
 
-static infl_status explain(const infl_inverse *inverse, size_t j) {
+static size_t budget(const infl_inverse *inverse) {
+    const lissa_state *state = inverse->state;
+    return depth_of(inverse) * (state->batch > 0 ? inverse->options.lissa_repeats : 1);
+}
+
+static infl_status explain(const infl_inverse *inverse, size_t j, const infl_solve_report *report) {
+    (void)report;
     return check_definite(inverse, "used up its iterations", j);
 }
 
@@ -263,9 +273,13 @@ static infl_status refine(recursion *self, size_t slot, size_t repeat, size_t it
             self->batch == 0 ? !(residual <= RUNAWAY * c->best) : !self->state->grows && c->failures == MOST_FAILURES;
         if (last)
             return diverged(self, slot, repeat, iteration, "diverged", residual);
+        if (self->batch == 0) { /* without chance it would be the same again: the operator is why, or rounding */
+            INFL_TRY(check_definite(self->inverse, "gained nothing over all rows", c->index));
+            c->done = 1;
+        }
     }
     restart(self, slot);
-    c->done = c->best <= MARGIN * self->inverse->options.tolerance;
+    c->done = c->done || c->best <= MARGIN * self->inverse->options.tolerance;
     return INFL_OK;
 }
 
@@ -450,4 +464,4 @@ out:
 }
 
 const infl_inverse_ops infl_inverse_lissa = {
-    .name = "LiSSA", .prepare = prepare, .release = infl_release, .solve = solve, .explain = explain};
+    .name = "LiSSA", .prepare = prepare, .release = infl_release, .solve = solve, .budget = budget, .explain = explain};

@@ -210,6 +210,10 @@ out:
     return infl_in_name_of(__func__, status);
 }
 
+/* Products before the low end may be said to stand still, and to look back over: an eigenvalue that is alone below many
+ * has a small part in the first vectors, whose Ritz pairs are then good ones of others. */
+enum { LEAST_FOR_LOW = 30, LEAST_BACK = 10 };
+
 /* before: the smallest Ritz value a quarter of the products ago. */
 static int reached(const infl_extremes_goal *goal, const infl_extremes *ends, double before, int complete) {
     double magnitude = fmax(fabs(ends->low), fabs(ends->high));
@@ -221,7 +225,7 @@ static int reached(const infl_extremes_goal *goal, const infl_extremes *ends, do
 
 infl_status infl_curvature_extremes(infl_curvature *curvature, const infl_sample *sample, uint64_t seed,
                                     const infl_extremes_goal *goal, infl_progress_fn progress, void *context,
-                                    infl_extremes *out, double *dominant) {
+                                    infl_extremes *out) {
     size_t p = curvature->p, most = p < goal->most ? p : goal->most;
     infl_extremes ends = {0, 0, INFINITY, INFINITY};
     lanczos self = {.curvature = curvature, .sample = *sample, .p = p, .most = most, .seed = seed};
@@ -247,12 +251,10 @@ infl_status infl_curvature_extremes(infl_curvature *curvature, const infl_sample
         lows[m - 1] = values[0];
         ends = (infl_extremes){values[0], values[m - 1], fabs(self.beta[m - 1] * vectors[m - 1]),
                                fabs(self.beta[m - 1] * vectors[m * m - 1])};
-        met = (size_t)reached(goal, &ends, lows[m - 1 - m / 4], m == p);
+        size_t back = m / 4 > LEAST_BACK ? m / 4 : LEAST_BACK;
+        met = (size_t)reached(goal, &ends, m >= LEAST_FOR_LOW ? lows[m - 1 - back] : INFINITY, m == p);
     }
-    size_t last = self.steps - 1;
     *out = ends;
-    if (dominant != NULL)
-        ritz_vector(&self, vectors + (fabs(values[0]) > fabs(values[last]) ? 0 : last * self.steps), dominant);
 out:
     end(&self);
     infl_release(values);

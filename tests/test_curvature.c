@@ -45,6 +45,21 @@ START_TEST(test_matrix) {
 }
 END_TEST
 
+/* What is too large with the damping is told, and the same of a damping that the library is to find. */
+START_TEST(test_infinite) {
+    double matrix = 1.5e308, out = -1;
+    infl_curvature *curvature = NULL;
+    assert_ok(infl_curvature_from_matrix(&curvature, &matrix, 1, 1.5e308));
+    ck_assert_int_eq(infl_curvature_dense(curvature, &out), INFL_E_NONFINITE);
+    ck_assert(out == -1);
+    infl_curvature_destroy(curvature);
+    curvature = NULL;
+    matrix = -DBL_MAX;
+    ck_assert_int_eq(infl_curvature_from_matrix(&curvature, &matrix, 1, INFL_DAMPING_AUTO), INFL_E_NONFINITE);
+    ck_assert_ptr_null(curvature);
+}
+END_TEST
+
 /* An answer's bits do not depend on the other vectors that were asked for with it. */
 START_TEST(test_block) {
     double values[40], alone[40], *v = spectral_normals(9 * 40, 4), out[9 * 40];
@@ -372,6 +387,7 @@ Suite *curvature_suite(void) {
     add_case(suite, "curvature/product/matrix", test_matrix, 1);
     add_case(suite, "curvature/product/block", test_block, 1);
     add_case(suite, "curvature/product/objective", test_objective, 1);
+    add_case(suite, "curvature/infinite", test_infinite, 1);
     add_case(suite, "curvature/asymmetry", test_asymmetry, 1);
     add_case(suite, "curvature/callbacks", test_callbacks, 1);
     add_case(suite, "curvature/arguments", test_arguments, 1);

@@ -644,6 +644,27 @@ START_TEST(test_unconverged) {
 }
 END_TEST
 
+/* Right-hand sides whose norm is too large, or whose squares are too small, for a double, and whose solution is neither. */
+START_TEST(test_extreme_sides) {
+    static const double sizes[] = {1.5e308, 1e-320};
+    const double diagonal[] = {1, 0.9, 0.01}, b[] = {sizes[_i], sizes[_i], 0.01 * sizes[_i]};
+    const double matrix[] = {1, 0, 0, 0, 0.9, 0, 0, 0, 0.01};
+    infl_curvature *curvature;
+    assert_ok(infl_curvature_from_matrix(&curvature, matrix, 3, 0));
+    for (int which = 0; which < 4; which++) {
+        method m = method_of(which);
+        infl_solve_report report;
+        double x[3];
+        m.options.lissa_check = 1;
+        assert_ok(create_and_solve(curvature, &m.options, b, x, &report));
+        ck_assert_msg(report.residual < 1e-9 && isfinite(report.rounding), "%s: %g", m.name, report.residual);
+        for (int i = 0; i < 3; i++) /* a condition of 100; 1e-320 has three digits */
+            ck_assert_msg(fabs(x[i] / (b[i] / diagonal[i]) - 1) < (_i == 0 ? 1e-7 : 1e-2), "%s: %g", m.name, x[i]);
+    }
+    infl_curvature_destroy(curvature);
+}
+END_TEST
+
 /* A given scale is used as it is: s > λmax/2 converges, less runs away and says so. */
 START_TEST(test_lissa_scale) {
     double values[10], *b = spectral_normals(10, 8), x[10];
@@ -947,6 +968,7 @@ Suite *inverse_suite(void) {
     add_case(suite, "inverse/defaults", test_defaults, 2);
     add_case(suite, "inverse/eigen/policies", test_policies, 2);
     add_case(suite, "inverse/cg/iterations", test_cg_iterations, 1);
+    add_case(suite, "inverse/extreme-sides", test_extreme_sides, 2);
     add_case(suite, "inverse/lissa/scale", test_lissa_scale, 1);
     add_case(suite, "inverse/lissa/batches", test_lissa_batches, 1);
     return suite;

@@ -1,4 +1,5 @@
 /* What estimates over some of the rows promise: LiSSA and CG over batches, Lanczos over samples, the automatic damping. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,19 @@ static infl_status create_and_solve(infl_curvature *curvature, const infl_invers
         status = infl_inverse_solve(inverse, b, k, x, reports);
     infl_inverse_destroy(inverse);
     return status;
+}
+
+static size_t steps_seen; /* of solves */
+
+static int count_steps(void *context, const char *stage, size_t done, size_t total) {
+    (void)context;
+    ck_assert_uint_le(done, total);
+    steps_seen += strcmp(stage, "solve") == 0;
+    return 0;
+}
+
+static int stop_at_the_fifth(void *context, const char *stage, size_t done, size_t total) {
+    return count_steps(context, stage, done, total) || steps_seen == 5;
 }
 
 static double error_of(const double *x, const double *truth, size_t n) {
@@ -345,6 +359,155 @@ START_TEST(test_overflow) {
 }
 END_TEST
 
+/* A negative eigenvalue so small that no look is far worse than the best: once the batch has grown to all rows there is
+ * no chance any more, and it is told instead of tried again. */
+START_TEST(test_growth_indefinite) {
+    enum { N = 1600, ELEMENTS = 16 };
+    double a[N], *b = spectral_normals(ELEMENTS, 6), x[ELEMENTS];
+    for (size_t i = 0; i < N; i++)
+        a[i] = i % ELEMENTS == 0 ? -0.02 : 1;
+    weights w = {ELEMENTS, a};
+    infl_objective *objective = weighted_objective(&w, N);
+    infl_curvature *curvature;
+    infl_solve_report report;
+    infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+    options.method = INFL_LISSA;
+    assert_ok(infl_curvature_create(&curvature, objective, INFL_HESSIAN, 0));
+    for (options.accept_unconverged = 0; options.accept_unconverged < 2; options.accept_unconverged++) {
+        steps_seen = 0;
+        options.progress = count_steps;
+        ck_assert_int_eq(create_and_solve(curvature, &options, b, 1, x, &report), INFL_E_INDEFINITE);
+        ck_assert_msg(strstr(infl_last_error(), "smallest eigenvalue is -0.00125") != NULL, "%s", infl_last_error());
+        ck_assert_msg(steps_seen < 5000, "after %zu steps", steps_seen); /* the depth is 20,000 */
+    }
+    infl_curvature_destroy(curvature);
+    infl_objective_destroy(objective);
+    free(b);
+}
+END_TEST
+
+/* Over all rows a tolerance below rounding ends when nothing is gained any more, and not with the depth. */
+START_TEST(test_growth_rounding) {
+    regression s = regression_create(ROWS, INFL_F32, 1);
+    infl_curvature *curvature;
+    double x[P];
+    infl_solve_report report;
+    infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+    options.method = INFL_LISSA;
+    options.tolerance = 1e-15;
+    options.accept_unconverged = 1;
+    assert_ok(infl_curvature_create(&curvature, s.objective, INFL_HESSIAN, 1));
+    assert_ok(create_and_solve(curvature, &options, s.sides, 1, x, &report));
+    ck_assert_msg(report.residual < 1e-5 && report.iterations < 20000, "%g after %zu iterations", report.residual,
+                  report.iterations);
+    options.accept_unconverged = 0;
+    ck_assert_int_eq(create_and_solve(curvature, &options, s.sides, 1, x, &report), INFL_E_UNCONVERGED);
+    ck_assert_msg(strstr(infl_last_error(), "rounding is in the way") != NULL, "%s", infl_last_error());
+    infl_curvature_destroy(curvature);
+    regression_destroy(&s);
+}
+END_TEST
+
+/* The scale covers ten random batches, whose largest eigenvalue may lie along a direction that all rows hardly bend in:
+ * few rows of one element have all its weight. */
+START_TEST(test_scale_of_batches) {
+    enum { N = 3200, ELEMENTS = 16, BATCH = 128, PROBES = 10 };
+    double *a = malloc(N * sizeof *a), *b = spectral_normals(ELEMENTS, 6), x[ELEMENTS];
+    for (size_t i = 0; i < N; i++)
+        a[i] = i % ELEMENTS == 0 ? 1.3 : i % ELEMENTS == 1 ? (i / ELEMENTS % 40 == 0 ? 40 : 0) : 0.01;
+    weights w = {ELEMENTS, a};
+    infl_objective *objective = weighted_objective(&w, N);
+    infl_curvature *curvature;
+    infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+    options.method = INFL_LISSA;
+    options.lissa_batch = BATCH;
+    options.max_iterations = 1;
+    options.accept_unconverged = 1;
+    assert_ok(infl_curvature_create(&curvature, objective, INFL_HESSIAN, 0.001));
+    for (options.seed = 1; options.seed <= 20; options.seed++) {
+        infl_solve_report report;
+        double largest = 0;
+        for (size_t probe = 0; probe < PROBES; probe++) {
+            double diagonal[ELEMENTS] = {0};
+            for (size_t i = 0; i < BATCH; i++) {
+                size_t row = (size_t)infl_random_below(options.seed, INFL_STREAM_LISSA | (UINT64_MAX << 8),
+                                                       probe * BATCH + i, N);
+                diagonal[row % ELEMENTS] += a[row] / BATCH;
+            }
+            for (size_t j = 0; j < ELEMENTS; j++)
+                largest = fmax(largest, diagonal[j] + 0.001);
+        }
+        infl_status status = create_and_solve(curvature, &options, b, 1, x, &report);
+        ck_assert(status == INFL_OK || status == INFL_E_DIVERGED);
+        if (status == INFL_OK)
+            ck_assert_msg(report.scale >= 1.1 * 0.99 * largest && report.scale <= 1.1 * 1.15 * largest,
+                          "seed %d: a scale of %g for %g", (int)options.seed, report.scale, largest);
+    }
+    infl_curvature_destroy(curvature);
+    infl_objective_destroy(objective);
+    free(a);
+    free(b);
+}
+END_TEST
+
+/* Where only rows bend that are not in the sample, the scale is found all the same. */
+START_TEST(test_scale_of_few) {
+    enum { N = 5000 };
+    double *a = calloc(N, sizeof *a), b = 1, x;
+    a[N - 1] = 2;
+    weights w = {1, a};
+    infl_objective *objective = weighted_objective(&w, N);
+    infl_curvature *curvature;
+    infl_solve_report report;
+    infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+    options.method = INFL_LISSA;
+    assert_ok(infl_curvature_create(&curvature, objective, INFL_HESSIAN, 0));
+    assert_ok(create_and_solve(curvature, &options, &b, 1, &x, &report));
+    ck_assert_double_eq_tol(x, N / 2.0, 1e-3 * N / 2.0);
+    infl_curvature_destroy(curvature);
+    infl_objective_destroy(objective);
+    free(a);
+}
+END_TEST
+
+/* Small batches of many rows: two passes are more steps than the depth has, and it looks ten times all the same. A
+ * number of steps that nobody lives to see can still be watched and cancelled. */
+START_TEST(test_looks) {
+    enum { N = 6000, ELEMENTS = 6 };
+    double *a = malloc(N * sizeof *a), *b = spectral_normals(ELEMENTS, 6), x[ELEMENTS];
+    for (size_t i = 0; i < N; i++)
+        a[i] = 0.5 + infl_random_uniform(4, 1, i);
+    weights w = {ELEMENTS, a};
+    infl_objective *objective = weighted_objective(&w, N);
+    infl_curvature *curvature;
+    infl_solve_report report;
+    infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+    options.method = INFL_LISSA;
+    options.lissa_batch = 5;
+    options.max_iterations = 2000;
+    options.accept_unconverged = 1;
+    assert_ok(infl_curvature_create(&curvature, objective, INFL_HESSIAN, 0.05));
+    assert_ok(create_and_solve(curvature, &options, b, 1, x, &report));
+    ck_assert_uint_eq(report.iterations % 200, 0);
+    double steps = (double)report.iterations, products = steps * 5 / N + steps / 200 + 1;
+    ck_assert_msg(fabs(report.products - products) <= 1e-9 * products, "%g products, not %g", report.products,
+                  products);
+    options.progress = stop_at_the_fifth;
+    options.lissa_repeats = 2;
+    static const size_t depths[] = {SIZE_MAX / 2, SIZE_MAX / 2 + 1, SIZE_MAX};
+    for (size_t i = 0; i < 3; i++) {
+        options.max_iterations = depths[i];
+        steps_seen = 0;
+        ck_assert_int_eq(create_and_solve(curvature, &options, b, 1, x, &report), INFL_E_CANCELLED);
+        ck_assert_uint_eq(steps_seen, 5);
+    }
+    infl_curvature_destroy(curvature);
+    infl_objective_destroy(objective);
+    free(a);
+    free(b);
+}
+END_TEST
+
 /* The spread over repeats predicts the spread of their mean over seeds. */
 START_TEST(test_deviation) {
     enum { SEEDS = 24, REPEATS = 8 };
@@ -418,8 +581,95 @@ START_TEST(test_cg_batch) {
     for (size_t most = 1; most <= 12; most += 11) { /* the direction there is when they are used up is taken too */
         options.max_iterations = most;
         assert_ok(create_and_solve(curvature, &options, s.sides, 1, x, reports));
-        ck_assert(!reports[0].converged && reports[0].iterations == most && reports[0].residual != 1);
+        ck_assert(!reports[0].converged && reports[0].iterations == most && reports[0].residual < 1);
     }
+    infl_curvature_destroy(curvature);
+    regression_destroy(&s);
+}
+END_TEST
+
+/*
+ * A row that bends a million times as much as the others is in no batch, and directions make residuals grow. What is
+ * returned is the best x all the same, which is never worse than 0; and what is reported of the spectrum is of all rows.
+ */
+START_TEST(test_cg_batch_best) {
+    enum { N = 1600, ELEMENTS = 16 };
+    double a[N], *b = spectral_normals(ELEMENTS, 6), x[ELEMENTS], largest = 0.1;
+    for (size_t i = 0; i < N; i++)
+        a[i] = i == 800 ? 1e6 : 1;
+    largest += (1e6 + (double)(N / ELEMENTS - 1)) / N;
+    weights w = {ELEMENTS, a};
+    infl_objective *objective = weighted_objective(&w, N);
+    infl_curvature *curvature;
+    infl_solve_report report;
+    infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+    options.method = INFL_CG;
+    options.cg_batch = 64;
+    options.accept_unconverged = 1;
+    assert_ok(infl_curvature_create(&curvature, objective, INFL_HESSIAN, 0.1));
+    for (size_t most = 1; most <= 40; most++) {
+        options.max_iterations = most;
+        assert_ok(create_and_solve(curvature, &options, b, 1, x, &report));
+        ck_assert_msg(report.residual <= 1, "%zu iterations leave %g", most, report.residual);
+        ck_assert(isnan(report.lambda_min) && report.lambda_max <= largest * (1 + 1e-9));
+    }
+    ck_assert(report.lambda_max > 0.5 * largest && report.rounding > 0);
+    infl_curvature_destroy(curvature);
+    infl_objective_destroy(objective);
+    free(b);
+}
+END_TEST
+
+/* One parameter: the second direction is a multiple of the first, and nothing is left of it. That is no curvature. */
+START_TEST(test_cg_batch_one_parameter) {
+    enum { N = 64 };
+    double a[N], b = 0.7, x;
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        weights w = {1, a};
+        infl_curvature *curvature;
+        infl_solve_report report;
+        infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+        for (size_t i = 0; i < N; i++)
+            a[i] = 0.2 + infl_random_uniform(seed, 1, i);
+        infl_objective *objective = weighted_objective(&w, N);
+        options.method = INFL_CG;
+        options.cg_batch = 20;
+        options.tolerance = 1e-17;
+        options.accept_unconverged = 1;
+        assert_ok(infl_curvature_create(&curvature, objective, INFL_HESSIAN, 0.05));
+        assert_ok(create_and_solve(curvature, &options, &b, 1, &x, &report));
+        ck_assert_msg(report.residual <= 4 * DBL_EPSILON, "%g", report.residual);
+        infl_curvature_destroy(curvature);
+        infl_objective_destroy(objective);
+    }
+}
+END_TEST
+
+/* The defaults are for the precision: Gauss–Newton with the damping that the library finds is solved in f32 too. */
+START_TEST(test_cg_default) {
+    regression s = regression_create(ROWS, _i == 0 ? INFL_F32 : INFL_F64, 1);
+    infl_curvature *curvature;
+    double x[K * P];
+    infl_solve_report reports[K];
+    infl_inverse_options options = INFL_INVERSE_OPTIONS_INIT;
+    options.method = INFL_CG;
+    assert_ok(infl_curvature_create(&curvature, s.objective, INFL_GAUSS_NEWTON, INFL_DAMPING_AUTO));
+    for (size_t batch = 0; batch <= 400; batch += 400) {
+        options.cg_batch = batch;
+        assert_ok(create_and_solve(curvature, &options, s.sides, K, x, reports));
+        for (size_t j = 0; j < K; j++)
+            ck_assert_double_le(reports[j].residual, _i == 0 ? 1e-4 : 1e-10);
+    }
+    options.tolerance = 1e-25; /* rounding ends it long before the budget does, and the sentence says so */
+    ck_assert_int_eq(create_and_solve(curvature, &options, s.sides, K, x, reports), INFL_E_UNCONVERGED);
+    ck_assert_msg(strstr(infl_last_error(), "rounding is in the way") != NULL, "%s", infl_last_error());
+    options.cg_batch = 0;
+    ck_assert_int_eq(create_and_solve(curvature, &options, s.sides, K, x, reports), INFL_E_UNCONVERGED);
+    ck_assert_msg(strstr(infl_last_error(), "rounding is in the way") != NULL, "%s", infl_last_error());
+    options.tolerance = 0;
+    options.max_iterations = 2;
+    ck_assert_int_eq(create_and_solve(curvature, &options, s.sides, K, x, reports), INFL_E_UNCONVERGED);
+    ck_assert_msg(strstr(infl_last_error(), "raise max_iterations") != NULL, "%s", infl_last_error());
     infl_curvature_destroy(curvature);
     regression_destroy(&s);
 }
@@ -615,6 +865,35 @@ START_TEST(test_damping_among_many) {
 END_TEST
 
 /* The numbers drawn are distinct, and each is as likely as another. */
+/* diag(small ones, −ν, 1): the −ν is alone below them, and has a small part in Lanczos' first vectors. */
+typedef struct outliers {
+    size_t p;
+    double low;
+} outliers;
+
+static int outlying(void *context, const double *vectors, size_t k, double *products) {
+    const outliers *of = context;
+    for (size_t j = 0; j < k; j++)
+        for (size_t i = 0; i < of->p; i++)
+            products[j * of->p + i] = vectors[j * of->p + i] * (i == of->p - 1   ? 1
+                                                                : i == of->p - 2 ? -of->low
+                                                                                 : 1e-4 * sin((double)i));
+    return 0;
+}
+
+START_TEST(test_damping_outliers) {
+    static const size_t sizes[] = {17, 139, 545, 2000, 20000};
+    for (double low = 0.003; low < 0.1; low *= 1.3) {
+        outliers of = {sizes[_i], low};
+        infl_curvature *curvature;
+        assert_ok(infl_curvature_from_product(&curvature, outlying, &of, of.p, INFL_DAMPING_AUTO));
+        double found = infl_curvature_damping(curvature), least = (1.0 / 500 + low) / (1 - 1.0 / 500);
+        ck_assert_msg(found >= least * (1 - 1e-9) && found <= 1.3 * least, "p %zu: %g for %g", of.p, found, least);
+        infl_curvature_destroy(curvature);
+    }
+}
+END_TEST
+
 START_TEST(test_choose) {
     enum { N = 50, COUNT = 20, DRAWS = 2000 };
     size_t all[N], hits[N] = {0}, firsts[N] = {0};
@@ -836,13 +1115,22 @@ Suite *stochastic_suite(void) {
     add_case(suite, "stochastic/lissa/depth", test_depth, 1);
     add_case(suite, "stochastic/lissa/automatic-batch", test_automatic_batch, 4);
     add_case(suite, "stochastic/lissa/growth", test_growth, 1);
+    add_case(suite, "stochastic/lissa/growth/indefinite", test_growth_indefinite, 1);
+    add_case(suite, "stochastic/lissa/growth/rounding", test_growth_rounding, 1);
+    add_case(suite, "stochastic/lissa/scale/batches", test_scale_of_batches, 1);
+    add_case(suite, "stochastic/lissa/scale/few", test_scale_of_few, 1);
+    add_case(suite, "stochastic/lissa/looks", test_looks, 1);
     add_case(suite, "stochastic/lissa/overflow", test_overflow, 1);
     add_case(suite, "stochastic/lissa/deviation", test_deviation, 1);
     add_case(suite, "stochastic/cg/batch", test_cg_batch, 1);
+    add_case(suite, "stochastic/cg/best", test_cg_batch_best, 1);
+    add_case(suite, "stochastic/cg/one-parameter", test_cg_batch_one_parameter, 1);
+    add_case(suite, "stochastic/cg/default", test_cg_default, 2);
     add_case(suite, "stochastic/cg/indefinite", test_cg_batch_indefinite, 1);
     add_case(suite, "stochastic/cg/too-good", test_cg_batch_too_good, 1);
     add_case(suite, "stochastic/threads", test_threads, 2);
     add_case(suite, "stochastic/damping", test_damping, 6);
+    add_case(suite, "stochastic/damping/outliers", test_damping_outliers, 5);
     add_case(suite, "stochastic/damping_among_many", test_damping_among_many, 4);
     add_case(suite, "stochastic/sample/choose", test_choose, 1);
     add_case(suite, "stochastic/sample/lanczos", test_sample, 1);
