@@ -44,6 +44,7 @@ typedef struct study {
     stages stages;
     /* of the present network */
     network *w;
+    int said; /* why it failed is on stderr already */
     size_t n, p, n_state;
     infl_dataset *drawn, *rows, *test_rows; /* as they are in the files; as the network sees them */
     infl_model *model;
@@ -249,14 +250,17 @@ static infl_status make_arrays(study *t) {
 }
 
 /* Whether the folder has this file of an earlier run; what it holds is then in values. */
-static infl_status recall(const study *t, const char *name, double *values, size_t n, int *found) {
+static infl_status recall(study *t, const char *name, double *values, size_t n, int *found) {
     int status = vector_read(t->w->folder, name, values, n);
     *found = status == 0;
+    t->said |= status < 0;
     return status < 0 ? INFL_E_IO : INFL_OK;
 }
 
-static infl_status keep(const study *t, const char *name, const double *values, size_t n) {
-    return vector_write(t->w->folder, name, values, n) == 0 ? INFL_OK : INFL_E_IO;
+static infl_status keep(study *t, const char *name, const double *values, size_t n) {
+    int failed = vector_write(t->w->folder, name, values, n) != 0;
+    t->said |= failed;
+    return failed ? INFL_E_IO : INFL_OK;
 }
 
 /* What training and retraining have in common. */
@@ -278,7 +282,8 @@ static infl_status descend(study *t, const infl_train_options *options) {
     return status;
 }
 
-/* The rate drops after 60 % and 85 % of the steps; from the first drop on statistics may be fixed. */
+/* The rate drops after 60 % and 85 % of the steps. From the first drop on statistics may be fixed, where there are some:
+ * a training of its own, whose momentum begins at 0 and whose batches come in another order. */
 static infl_status take_steps(study *t) {
     size_t steps = cifar_steps(t->s, t->w->network), n_drops;
     const size_t drops[] = {steps * 60 / 100, steps * 85 / 100}, later[] = {drops[1] - drops[0]};
@@ -288,7 +293,7 @@ static infl_status take_steps(study *t) {
     options.seed = t->w->seed;
     options.progress = stage_progress;
     options.progress_context = &t->stages;
-    if (t->s->fixed_statistics != FIXED_SETTLED || n_drops == 0) {
+    if (t->s->fixed_statistics != FIXED_SETTLED || t->n_state == 0) {
         options.steps = steps;
         options.milestones = drops;
         options.n_milestones = n_drops;
@@ -299,7 +304,8 @@ static infl_status take_steps(study *t) {
     options.steps = steps - drops[0];
     options.learning_rate *= options.decay_factor;
     options.milestones = later;
-    options.n_milestones = 1;
+    options.n_milestones = n_drops / 2;
+    options.seed = t->w->seed | (uint64_t)1 << 63;
     options.fixed_statistics = 1;
     return descend(t, &options);
 }
@@ -451,10 +457,13 @@ static infl_status keep_cause(study *t, size_t kind, infl_status failure) {
     }
     progress_line(t->stages.bar, 1, "%s: %s", t->w->folder, cause);
     name_cause(kind, name, sizeof name);
-    if (output_open(&out, t->w->folder, name) != 0)
-        return INFL_E_IO;
-    fprintf(out.file, "%s\n", cause);
-    return output_close(&out) == 0 ? INFL_OK : INFL_E_IO;
+    int failed = output_open(&out, t->w->folder, name) != 0;
+    if (!failed) {
+        fprintf(out.file, "%s\n", cause);
+        failed = output_close(&out) != 0;
+    }
+    t->said |= failed;
+    return failed ? INFL_E_IO : INFL_OK;
 }
 
 static infl_status recall_cause(study *t, size_t kind) {
@@ -463,11 +472,13 @@ static infl_status recall_cause(study *t, size_t kind) {
     char *path = output_path(t->w->folder, name);
     FILE *file = path == NULL ? NULL : fopen(path, "r");
     free(path);
-    if (file == NULL)
-        return path == NULL ? INFL_E_MEMORY : INFL_E_IO;
-    int complete = fgets(t->w->cause[kind], CIFAR_CAUSE, file) != NULL;
-    fclose(file);
+    int complete = file != NULL && fgets(t->w->cause[kind], CIFAR_CAUSE, file) != NULL;
+    if (file != NULL)
+        fclose(file);
     t->w->cause[kind][strcspn(t->w->cause[kind], "\n")] = '\0';
+    if (!complete)
+        fprintf(stderr, "cannot read %s/%s\n", t->w->folder, name);
+    t->said |= !complete;
     return complete ? INFL_OK : INFL_E_IO;
 }
 
@@ -571,21 +582,26 @@ static infl_status compare(study *t) {
     return INFL_OK;
 }
 
-static infl_status measure_network(study *t) {
+static void name_results(const study *t, char *name, size_t size) {
+    snprintf(name, size, "results-%zu%s.txt", t->s->retrain_seeds, t->s->both_curvatures ? "-both" : "");
+}
+
+/* What the folder has of a finished network. */
+static infl_status recall_network(study *t) {
     network *w = t->w;
     char name[64];
-    int found;
-    snprintf(name, sizeof name, "results-%zu%s.txt", t->s->retrain_seeds, t->s->both_curvatures ? "-both" : "");
-    TRY(recall(t, name, w->numbers, w->n_numbers, &found));
-    if (found) {
-        progress_skip(t->stages.bar, network_work(t, w));
-        for (size_t kind = 0; kind < N_CURVATURES; kind++) {
-            if (is_result((infl_status)w->solves[kind][SOLVE_STATUS]))
-                TRY(recall_cause(t, kind));
-        }
-        w->finished = 1;
-        return INFL_OK;
+    name_results(t, name, sizeof name);
+    TRY(recall(t, name, w->numbers, w->n_numbers, &w->finished));
+    for (size_t kind = 0; w->finished && kind < N_CURVATURES; kind++) {
+        double status = w->solves[kind][SOLVE_STATUS]; /* NaN: it was not asked for */
+        if (!isnan(status) && is_result((infl_status)status))
+            TRY(recall_cause(t, kind));
     }
+    return INFL_OK;
+}
+
+static infl_status measure_network(study *t) {
+    char name[64];
     TRY(make_rows(t));
     TRY(make_model(t));
     TRY(make_arrays(t));
@@ -593,8 +609,9 @@ static infl_status measure_network(study *t) {
     if (is_result(status))
         status = keep_cause(t, t->s->curvature, status);
     TRY(status);
-    TRY(keep(t, name, w->numbers, w->n_numbers));
-    w->finished = 1;
+    name_results(t, name, sizeof name);
+    TRY(keep(t, name, t->w->numbers, t->w->n_numbers));
+    t->w->finished = 1;
     return INFL_OK;
 }
 
@@ -702,8 +719,12 @@ static const char *title_of(const network *w, char *title, size_t size) {
 
 static infl_status time_all(study *t) {
     double total = 0.0;
+    size_t left = 0;
     for (size_t i = 0; i < t->n_networks; i++) {
         t->w = &t->all[i];
+        if (t->w->finished)
+            continue;
+        left++;
         if (times_of(t, t->w)->train_step == 0.0) {
             infl_status status = time_network(t);
             const timing *times = times_of(t, t->w);
@@ -719,20 +740,32 @@ static infl_status time_all(study *t) {
         }
         total += network_work(t, t->w);
     }
-    fprintf(stderr, "cifar: %zu networks: about %.0f min on %d threads, less what the folder has\n", t->n_networks,
-            total / 60.0, t->threads);
+    fprintf(stderr, "cifar: networks: %zu, finished in the folder: %zu", t->n_networks, t->n_networks - left);
+    if (left > 0)
+        fprintf(stderr, "; the others take about %.0f min on %d threads, less what it has of them", total / 60.0,
+                t->threads);
+    fprintf(stderr, "\n");
     t->stages.bar = progress_begin(total);
     return INFL_OK;
 }
 
 /* Runs what is not finished. */
 static infl_status run_all(study *t) {
-    infl_status status = time_all(t);
+    infl_status status = INFL_OK;
     char title[128];
+    for (size_t i = 0; i < t->n_networks && status == INFL_OK; i++) {
+        t->w = &t->all[i];
+        status = recall_network(t);
+    }
+    if (status == INFL_OK)
+        status = time_all(t);
     for (size_t i = 0; i < t->n_networks && status == INFL_OK && !interrupt_requested(); i++) {
         double start = seconds_now();
         t->w = &t->all[i];
-        status = output_make_folder(t->w->folder) == 0 ? measure_network(t) : INFL_E_IO;
+        if (t->w->finished)
+            continue;
+        t->said = output_make_folder(t->w->folder) != 0;
+        status = t->said ? INFL_E_IO : measure_network(t);
         clear_network(t);
         if (status == INFL_OK)
             progress_line(t->stages.bar, 1, "%s: finished (%.0f s)", title_of(t->w, title, sizeof title),
@@ -754,27 +787,55 @@ static const char files[] =
     "networks/.\n"
     "Exit status: 0 done, 1 failed, 2 an option is wrong or the data is not there, 130 interrupted.\n";
 
-/* Begins anew: what earlier networks left would be of other settings. */
-static int remove_kept(const study *t) {
-    static const char *const names[] = {"trained.txt", "predicted-hessian.txt", "predicted-gauss_newton.txt",
-                                        "cause-hessian.txt", "cause-gauss_newton.txt"};
-    char name[64];
-    for (size_t i = 0; i < t->n_networks; i++) {
-        const char *folder = t->all[i].folder;
-        for (size_t j = 0; j < sizeof names / sizeof names[0]; j++) {
-            if (output_remove(folder, names[j]) != 0)
-                return -1;
+/* The datasets that were read, as numbers that a file keeps: rows, and 32 bits twice of a hash of all they hold. */
+enum { IMAGES_NUMBERS = 4 };
+
+static infl_status describe_images(const study *t, size_t data, double numbers[IMAGES_NUMBERS]) {
+    const infl_dataset *const both[] = {t->images[data], t->test_images[data]};
+    size_t n_features = infl_dataset_features(both[0]);
+    double *image = malloc((n_features + 1) * sizeof *image);
+    uint64_t hash = UINT64_C(0xcbf29ce484222325), word; /* FNV-1a, of whole numbers at once */
+    infl_status status = image == NULL ? INFL_E_MEMORY : INFL_OK;
+    for (size_t i = 0; status == INFL_OK && i < 2; i++) {
+        size_t n = infl_dataset_rows(both[i]);
+        numbers[i] = (double)n;
+        for (size_t row = 0; status == INFL_OK && row < n; row++) {
+            status = infl_dataset_get(both[i], row, image, &image[n_features]);
+            for (size_t j = 0; status == INFL_OK && j <= n_features; j++) {
+                memcpy(&word, &image[j], sizeof word);
+                hash = (hash ^ word ^ word >> 32) * UINT64_C(0x100000001b3);
+            }
         }
-        for (size_t j = 0; j <= MAX_RETRAIN_SEEDS; j++) {
-            snprintf(name, sizeof name, "retrain-%zu.journal", j);
-            if (output_remove(folder, name) != 0)
-                return -1;
-            snprintf(name, sizeof name, "results-%zu.txt", j);
-            if (output_remove(folder, name) != 0)
-                return -1;
-            snprintf(name, sizeof name, "results-%zu-both.txt", j);
-            if (output_remove(folder, name) != 0)
-                return -1;
+    }
+    numbers[2] = (double)(hash >> 32);
+    numbers[3] = (double)(hash & UINT32_MAX);
+    free(image);
+    return status;
+}
+
+/* That the images are those of the earlier run, where there was one. 0, or the exit status after a sentence. */
+static int check_images(const study *t) {
+    double here[IMAGES_NUMBERS], there[IMAGES_NUMBERS];
+    char name[64];
+    for (size_t data = 0; data < N_DATA; data++) {
+        if (!wants_data(t->s, data))
+            continue;
+        infl_status status = describe_images(t, data, here);
+        if (status != INFL_OK) {
+            program_say_failure("cifar", status);
+            return EXIT_FAILURE;
+        }
+        snprintf(name, sizeof name, "images-%s.txt", cifar_data_names[data]);
+        int found = t->s->anew ? 1 : vector_read(t->s->out, name, there, IMAGES_NUMBERS);
+        if (found < 0 || (found > 0 && vector_write(t->s->out, name, here, IMAGES_NUMBERS) != 0))
+            return EXIT_FAILURE;
+        if (found == 0 && memcmp(here, there, sizeof here) != 0) {
+            fprintf(stderr,
+                    "cifar: %s is of other images of %s: %.0f for training and %.0f for tests, and these are %.0f and "
+                    "%.0f%s; take another folder\n",
+                    t->s->out, cifar_data_names[data], there[0], there[1], here[0], here[1],
+                    here[0] == there[0] && here[1] == there[1] ? ", but not the same" : "");
+            return EXIT_USAGE;
         }
     }
     return 0;
@@ -783,9 +844,9 @@ static int remove_kept(const study *t) {
 static int run(const settings *s, const argument *table, size_t n_options) {
     study t = {.s = s, .threads = program_threads(s->threads)};
     int result = EXIT_FAILURE;
-    settlement here = {"cifar", s->out, s->resume, s->anew, arguments_fingerprint(table, n_options, infl_version())};
+    settlement here = {"cifar", s->out, s->resume, s->anew, arguments_fingerprint(table, n_options, infl_version()), 0};
     if (make_networks(&t, here.fingerprint) != 0) {
-        fprintf(stderr, "cifar: no memory\n");
+        fprintf(stderr, "cifar: there is no memory, or --out is too long a path\n");
         goto out;
     }
     infl_status status = read_data(&t);
@@ -808,11 +869,15 @@ static int run(const settings *s, const argument *table, size_t n_options) {
         result = EXIT_USAGE;
         goto out;
     }
-    if (cifar_results_remove(s) != 0 || (s->anew && remove_kept(&t) != 0))
+    if (here.earlier && s->anew &&
+        (cifar_results_remove(s) != 0 || output_remove_all(s->out, "cells") != 0 ||
+         output_remove_all(s->out, "networks") != 0))
+        goto out;
+    if ((result = check_images(&t)) != 0)
         goto out;
     status = run_all(&t);
     int failed = status != INFL_OK && !(status == INFL_E_CANCELLED && interrupt_requested());
-    if (failed)
+    if (failed && !t.said)
         program_say_failure("cifar", status);
     failed |= cifar_results_write(s, t.all, t.n_networks);
     if (s->plots && !failed && !interrupt_requested())

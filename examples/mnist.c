@@ -854,7 +854,7 @@ static int remove_kept(const study *t) {
 static int run(const settings *s, const argument *table, size_t n_options) {
     study t = {.s = s, .threads = program_threads(s->threads)};
     int result = EXIT_FAILURE;
-    settlement here = {"mnist", s->out, s->resume, s->anew, arguments_fingerprint(table, n_options, infl_version())};
+    settlement here = {"mnist", s->out, s->resume, s->anew, arguments_fingerprint(table, n_options, infl_version()), 0};
     if (make_networks(&t, here.fingerprint) != 0) {
         fprintf(stderr, "mnist: no memory\n");
         goto out;

@@ -674,7 +674,7 @@ typedef struct infl_objective_options {
     size_t n_parameters;          /* how many; 0 with NULL                                                          */
 } infl_objective_options;
 #define INFL_OBJECTIVE_OPTIONS_INIT                                                                                    \
-    {sizeof(infl_objective_options), 0.0, INFL_DECAY_ALL, 0, 0, (size_t)256 << 20, NULL, 0}
+    {sizeof(infl_objective_options), 0.0, INFL_DECAY_ALL, 0, 0, 256u << 20, NULL, 0}
 
 /*
  * The risk of a model on a dataset. Borrows the model: θ is the model's, read at every call and written by

@@ -268,7 +268,7 @@ infl_status infl_objective_check_derivatives(const infl_objective *objective, co
                          "≥ 0",
                          __func__, given.step, given.tolerance);
     size_t n;
-    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, "rows", __func__));
     infl_status status = INFL_OK;
     size_t p = objective->n_parameters, longest = n > p ? n : p;
     comparison c = {.ops = objective->ops, .n = n, .p = p, .given = rows, .tolerance = given.tolerance};

@@ -178,7 +178,7 @@ infl_status infl_influence_parameters(infl_influence *influence, const size_t *r
     INFL_REQUIRE(influence);
     INFL_REQUIRE(out);
     size_t n;
-    INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, "rows", __func__));
     return per_row(influence, rows, n, infl_influence_includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), -1.0,
                    keep_vectors, influence->p, out, reports, __func__);
 }
@@ -188,7 +188,7 @@ infl_status infl_influence_norms(infl_influence *influence, const size_t *rows, 
     INFL_REQUIRE(influence);
     INFL_REQUIRE(norms);
     size_t n;
-    INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, "rows", __func__));
     return per_row(influence, rows, n, infl_influence_includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), 1.0,
                    keep_norms, 1, norms, reports, __func__);
 }
@@ -198,7 +198,7 @@ infl_status infl_influence_self(infl_influence *influence, const size_t *rows, s
     INFL_REQUIRE(influence);
     INFL_REQUIRE(scores);
     size_t n;
-    INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, "rows", __func__));
     return per_row(influence, rows, n, infl_influence_includes_decay(influence, INFL_ROW_DECAY_EXCLUDED), -1.0,
                    keep_self, 1, scores, reports, __func__);
 }
@@ -209,7 +209,7 @@ infl_status infl_influence_removal_parameters(infl_influence *influence, const s
     INFL_REQUIRE(out);
     size_t n;
     double scale;
-    INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(influence->train, rows, n_rows, &n, "rows", __func__));
     INFL_TRY(infl_influence_removal_scale(influence, __func__, &scale));
     return per_row(influence, rows, n, infl_influence_includes_decay(influence, INFL_ROW_DECAY_INCLUDED), scale,
                    keep_vectors, influence->p, out, reports, __func__);
@@ -297,8 +297,8 @@ infl_status infl_influence_scores(infl_influence *influence, infl_objective *tes
     INFL_REQUIRE(test);
     INFL_REQUIRE(scores);
     size_t t, n;
-    INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, __func__));
-    INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, "test_rows", __func__));
+    INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, "train_rows", __func__));
     INFL_TRY(check_test(influence, test, __func__));
     int with_decay = infl_influence_includes_decay(influence, INFL_ROW_DECAY_EXCLUDED);
     return bilinear(influence, test, test_rows, t, train_rows, n, with_decay, -1.0, scores, reports, __func__);
@@ -312,8 +312,8 @@ infl_status infl_influence_removal_losses(infl_influence *influence, infl_object
     INFL_REQUIRE(changes);
     size_t t, n;
     double scale;
-    INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, __func__));
-    INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, "test_rows", __func__));
+    INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, "train_rows", __func__));
     INFL_TRY(check_test(influence, test, __func__));
     INFL_TRY(infl_influence_removal_scale(influence, __func__, &scale));
     int with_decay = infl_influence_includes_decay(influence, INFL_ROW_DECAY_INCLUDED);
@@ -357,7 +357,7 @@ static infl_status bound(infl_influence *influence, const infl_solve_report *rep
     size_t n;
     if (n_test == 0)
         return infl_fail(INFL_E_ARGUMENT, "%s: n_test is 0; expected the number of reports", function);
-    INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, function));
+    INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, "train_rows", function));
     norms = infl_allocate(n, sizeof *norms);
     infl_status status =
         norms == NULL ? INFL_E_MEMORY : infl_influence_gradient_norms(influence, train_rows, n, with_decay, norms);

@@ -302,7 +302,7 @@ infl_status infl_objective_without(infl_objective **out, const infl_objective *o
     INFL_REQUIRE(objective);
     if (n_rows > 0) {
         INFL_REQUIRE(rows);
-        INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n_rows, __func__));
+        INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n_rows, "rows", __func__));
     }
     return infl_in_name_of(__func__, infl_objective_copy(out, objective, rows, n_rows, objective->threads));
 }
@@ -355,13 +355,14 @@ infl_status infl_objective_memory(const infl_objective *objective, size_t k, siz
 }
 
 infl_status infl_objective_check_rows(const infl_objective *objective, const size_t *rows, size_t n_rows, size_t *n,
-                                      const char *function) {
+                                      const char *name, const char *function) {
+    int first_word = (int)strcspn(name, "_");
     *n = rows == NULL ? objective->n_rows : n_rows;
     if (*n == 0)
-        return infl_fail(INFL_E_ARGUMENT, "%s: n_rows is 0; at least one row is needed", function);
+        return infl_fail(INFL_E_ARGUMENT, "%s: n_%.*s is 0; at least one row is needed", function, first_word, name);
     for (size_t i = 0; rows != NULL && i < n_rows; i++)
         if (rows[i] >= objective->n_rows)
-            return infl_fail(INFL_E_ARGUMENT, "%s: rows[%zu] is %zu; the objective has rows 0 to %zu", function, i,
+            return infl_fail(INFL_E_ARGUMENT, "%s: %s[%zu] is %zu; the objective has rows 0 to %zu", function, name, i,
                              rows[i], objective->n_rows - 1);
     return INFL_OK;
 }
@@ -428,7 +429,7 @@ static infl_status evaluate_into(const infl_objective *objective, const size_t *
     size_t n;
     const size_t *mapped = NULL;
     infl_scratch *scratch;
-    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, function));
+    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, "rows", function));
     INFL_TRY(infl_in_name_of(function, take_scratch(objective, &scratch)));
     length += n * length_per_row;
     /* a vector has its place already */
@@ -532,7 +533,7 @@ infl_status infl_objective_stream_row_gradients(infl_objective *objective, const
     size_t n, p = objective->n_parameters, *mapped = NULL; /* our own: the callback may use the objective */
     double *gradients = NULL;
     infl_status status = INFL_OK;
-    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, "rows", __func__));
     if (block == 0)
         block = BLOCK_BYTES / sizeof(double) / p > 0 ? BLOCK_BYTES / sizeof(double) / p : 1;
     block = block < n ? block : n;
@@ -575,7 +576,7 @@ infl_status infl_objective_weighted_gradients(infl_objective *objective, const s
     INFL_REQUIRE(weights);
     INFL_REQUIRE(out);
     size_t n;
-    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, "rows", __func__));
     INFL_TRY(infl_check_vectors(weights, k, n, __func__, "weights"));
     vector_call call = {.vectors = weights, .k = k};
     return evaluate_into(objective, rows, n_rows, 0, k * objective->n_parameters, fill_weighted, &call, out, __func__);
@@ -707,7 +708,7 @@ infl_status infl_objective_evaluate_rows(infl_objective *objective, const size_t
                                          double *gradient) {
     INFL_REQUIRE(objective);
     size_t n;
-    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, __func__));
+    INFL_TRY(infl_objective_check_rows(objective, rows, n_rows, &n, "rows", __func__));
     return infl_in_name_of(__func__, evaluate(objective, rows, n, value, gradient));
 }
 

@@ -145,9 +145,9 @@ static inline infl_status infl_objective_get_others(const infl_objective *object
  */
 infl_status infl_objective_check_others(const infl_objective *train, const infl_objective *test, const char *function);
 
-/* Checks "rows, n_rows" of a public function: *n becomes the number of rows, and NULL passes. */
+/* Checks "rows, n_rows" ("test_rows, n_test" ...) of a public function: *n becomes the number of rows, and NULL passes. */
 infl_status infl_objective_check_rows(const infl_objective *objective, const size_t *rows, size_t n_rows, size_t *n,
-                                      const char *function);
+                                      const char *name, const char *function);
 
 /* ∇R of the given rows (NULL: all n) as training sees them in this step: where ops->training_rows is not 0, or where
  * images are changed and ops->check_images passes. */

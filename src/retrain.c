@@ -568,11 +568,11 @@ infl_status infl_retrain_without(infl_objective *train, const size_t *rows, size
     INFL_TRY(infl_read_options(&out, sizeof out, output, __func__, "output"));
     INFL_TRY(read_options(&r, options, __func__));
     INFL_TRY(infl_resolve_threads(r.options.threads, &threads, __func__));
-    INFL_TRY(infl_objective_check_rows(train, rows, n_rows, &r.m, __func__));
+    INFL_TRY(infl_objective_check_rows(train, rows, n_rows, &r.m, "rows", __func__));
     if (train->n_rows < 2)
         return infl_fail(INFL_E_ARGUMENT, "%s: train has one row; removing it leaves none", __func__);
     if (test != NULL) {
-        INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &r.t, __func__));
+        INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &r.t, "test_rows", __func__));
         if (test->n_parameters != r.p)
             return infl_fail(INFL_E_ARGUMENT, "%s: test has %zu parameters, but train has %zu", __func__,
                              test->n_parameters, r.p);

@@ -188,8 +188,8 @@ infl_status infl_scores_create(infl_scores **out, infl_influence *influence, inf
                          infl_quantities[quantity].name);
     size_t t = 0, n;
     if (has_tests)
-        INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, __func__));
-    INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, __func__));
+        INFL_TRY(infl_objective_check_rows(test, test_rows, n_test, &t, "test_rows", __func__));
+    INFL_TRY(infl_objective_check_rows(influence->train, train_rows, n_train, &n, "train_rows", __func__));
     infl_scores *scores;
     INFL_ALLOCATE_NAMED(scores, 1);
     infl_status status = INFL_OK;

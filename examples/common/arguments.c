@@ -329,7 +329,7 @@ unsigned long long arguments_fingerprint(const argument *table, size_t n, const 
     uint64_t hash = fingerprint_bytes(UINT64_C(0xcbf29ce484222325), context, strlen(context) + 1);
     for (size_t i = 0; i < n; i++) {
         const argument *option = &table[i];
-        if (!option->matters)
+        if (!option->matters || (option->matters == ARGUMENT_LATER && *(const size_t *)option->target == 0))
             continue;
         hash = fingerprint_bytes(hash, option->name, strlen(option->name) + 1);
         switch (option->kind) {

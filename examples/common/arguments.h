@@ -28,13 +28,16 @@ typedef struct argument_reals {
     size_t n;
 } argument_reals;
 
+enum { ARGUMENT_LATER = 2 };
+
 typedef struct argument {
     const char *name; /* without the dashes */
     argument_kind kind;
     void *target;        /* holds the default */
     const char *choices; /* "tanh|relu|selu" */
     double low, high;
-    int matters; /* 1: results depend on it */
+    int matters; /* 1: results depend on it. ARGUMENT_LATER, of a choice: likewise, and the
+                    first one is what was done before there was a choice */
     const char *help;
 } argument;
 
@@ -52,7 +55,8 @@ void arguments_print_all(FILE *file, const argument *table, size_t n);
 /* One paragraph an option with its present value as the default. */
 void arguments_print_help(FILE *file, const argument *table, size_t n);
 
-/* A fingerprint of a context (a library's version, say) and the present values of all options that matter. */
+/* A fingerprint of a context (a library's version, say) and the present values of all options that matter. Those that
+ * came later leave it as it was before where they stand at their first choice. */
 unsigned long long arguments_fingerprint(const argument *table, size_t n, const char *context);
 
 /* Copies choice number `index` of "a|b|c" into name. */

@@ -293,7 +293,7 @@ static int write_cells(const settings *s, const network *all, size_t n) {
 
 /* The mean over the seeds of a cell, and the status of one that has no number. */
 static correlation mean_cell(const settings *s, const network *all, size_t n, const network *like, size_t i,
-                             const char **status) {
+                             size_t *seeds, const char **status) {
     correlation sum = {0.0, 0.0};
     double found = 0.0;
     *status = "";
@@ -311,6 +311,7 @@ static correlation mean_cell(const settings *s, const network *all, size_t n, co
         found += 1.0;
     }
     const correlation none = {NAN, NAN};
+    *seeds = (size_t)found;
     return found > 0.0 ? (correlation){sum.pearson / found, sum.spearman / found} : none;
 }
 
@@ -350,6 +351,7 @@ static const char *const titles[N_DATA] = {[DATA_MNIST] = "MNIST", [DATA_CIFAR10
 static void write_markdown(FILE *file, const settings *s, const network *all, size_t n) {
     char preset[16];
     size_t columns = s->decays.n * N_POINTS;
+    int fewer = 0;
     for (size_t data = 0; data < N_DATA; data++) {
         if (architectures(all, n, data) == 0)
             continue;
@@ -368,7 +370,9 @@ static void write_markdown(FILE *file, const settings *s, const network *all, si
             for (size_t j = 0; j < columns; j++) {
                 const network like = {.data = data, .network = which, .decay = s->decays.values[j / N_POINTS]};
                 const char *status;
-                correlation ours = mean_cell(s, all, n, &like, j % N_POINTS, &status);
+                size_t seeds;
+                correlation ours = mean_cell(s, all, n, &like, j % N_POINTS, &seeds, &status);
+                fewer |= seeds < s->seeds;
                 correlation paper = paper_of(data, which, like.decay, j % N_POINTS);
                 put_pair(file, ours.pearson, paper.pearson, status);
                 put_pair(file, ours.spearman, paper.spearman, "");
@@ -380,9 +384,10 @@ static void write_markdown(FILE *file, const settings *s, const network *all, si
     fprintf(file,
             "A: test image of highest loss; B: of median loss. P: Pearson's, S: Spearman's correlation of\n"
             "predicted with measured changes of the test loss, %zu rows removed one at a time; a mean over the\n"
-            "seeds (%zu), the measured changes over the seeds of retraining (%zu). Here: --preset %s, %zu training\n"
+            "seeds (%zu%s), the measured changes over the seeds of retraining (%zu). Here: --preset %s, %zu training\n"
             "rows (0: all), VGGs and ResNets with %g of their channels.\n",
-            s->top, s->seeds, s->retrain_seeds, preset, s->rows, s->width);
+            s->top, s->seeds, fewer ? "; somewhere fewer, as table1.csv says" : "", s->retrain_seeds, preset, s->rows,
+            s->width);
 }
 
 /* ---- pictures --------------------------------------------------------------------------------------------------- */
@@ -400,7 +405,8 @@ static void write_panels(FILE *file, const settings *s, const network *all, size
                     continue;
                 if (!begun) {
                     const char *status;
-                    correlation ours = mean_cell(s, all, n, w, d % N_POINTS, &status);
+                    size_t seeds;
+                    correlation ours = mean_cell(s, all, n, w, d % N_POINTS, &seeds, &status);
                     fprintf(file,
                             "set title \"%s, decay %g, %c: r = %.2f\" noenhanced\nplot x with lines linewidth 0.7 "
                             "dashtype (4,4) linecolor \"#808080\"",
@@ -448,6 +454,20 @@ static int write_picture(const settings *s, const network *all, size_t n, size_t
     return output_close(&out);
 }
 
+int cifar_results_remove(const settings *s) {
+    static const char *const extensions[] = {"gp", "png", "svg"};
+    char name[32];
+    int failed = 0;
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        failed |= output_remove(s->out, tables[i]);
+    }
+    for (size_t i = 0; i < (size_t)N_DATA * 3; i++) {
+        snprintf(name, sizeof name, "table1-%s.%s", cifar_data_names[i / 3], extensions[i % 3]);
+        failed |= output_remove(s->out, name);
+    }
+    return failed;
+}
+
 int cifar_results_write(const settings *s, const network *all, size_t n) {
     output out;
     int failed = 0, finished = 0;
@@ -456,6 +476,7 @@ int cifar_results_write(const settings *s, const network *all, size_t n) {
     }
     if (!finished)
         return 0;
+    failed |= cifar_results_remove(s); /* pictures may not be drawn this time */
     failed |= write_table(s, all, n);
     failed |= write_networks(s, all, n);
     failed |= write_cells(s, all, n);
@@ -484,18 +505,4 @@ int cifar_results_draw(const settings *s, const network *all, size_t n) {
             return -1;
     }
     return 0;
-}
-
-int cifar_results_remove(const settings *s) {
-    static const char *const extensions[] = {"gp", "png", "svg"};
-    char name[32];
-    int failed = 0;
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        failed |= output_remove(s->out, tables[i]);
-    }
-    for (size_t i = 0; i < (size_t)N_DATA * 3; i++) {
-        snprintf(name, sizeof name, "table1-%s.%s", cifar_data_names[i / 3], extensions[i % 3]);
-        failed |= output_remove(s->out, name);
-    }
-    return failed;
 }

@@ -89,7 +89,7 @@ size_t cifar_settings_table(settings *s, argument *table) {
         {"crop", ARGUMENT_SIZE, &s->crop, NULL, 0, 27, 1,
          "training images, also in retraining, are shifted by up to so many pixels"},
         {"flip", ARGUMENT_FLAG, &s->flip, NULL, 0, 0, 1, "and mirrored with probability 1/2"},
-        {"fixed-statistics", ARGUMENT_CHOICE, &s->fixed_statistics, "never|retraining|settled", 0, 0, 1,
+        {"fixed-statistics", ARGUMENT_CHOICE, &s->fixed_statistics, "never|retraining|settled", 0, 0, ARGUMENT_LATER,
          "where ResNets are normalised by their running statistics, as in predictions, and not by the batch's:"
          "\n        nowhere, in retraining, or also in the last 40 % of the training's steps"},
         {"precision", ARGUMENT_CHOICE, &s->precision, "f32|f64", 0, 0, 1, "of the network"},

@@ -1,6 +1,9 @@
+#define _XOPEN_SOURCE 700 /* nftw */
+
 #include "output.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +94,22 @@ int output_close(output *out) {
 int output_remove(const char *folder, const char *name) {
     char *path = output_path(folder, name);
     int failed = path == NULL || (unlink(path) != 0 && errno != ENOENT);
+    if (failed)
+        fprintf(stderr, "cannot remove %s/%s: %s\n", folder, name, strerror(errno));
+    free(path);
+    return failed ? -1 : 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *at) {
+    (void)status;
+    (void)at;
+    return type == FTW_DP ? rmdir(path) : unlink(path);
+}
+
+int output_remove_all(const char *folder, const char *name) {
+    enum { DESCRIPTORS = 8 };
+    char *path = output_path(folder, name);
+    int failed = path == NULL || (nftw(path, remove_one, DESCRIPTORS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT);
     if (failed)
         fprintf(stderr, "cannot remove %s/%s: %s\n", folder, name, strerror(errno));
     free(path);

@@ -27,6 +27,9 @@ int output_close(output *out);
 /* Removes folder/name if it is there. 0, or -1 after a sentence on stderr. */
 int output_remove(const char *folder, const char *name);
 
+/* Removes all files at or below folder/name, and the folders there. 0, also where there are none; or -1 after a sentence. */
+int output_remove_all(const char *folder, const char *name);
+
 /* A number of a CSV file: %.10g, and nothing for NaN. */
 void output_number(FILE *file, double value);
 

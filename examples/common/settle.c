@@ -42,10 +42,10 @@ static void say_differences(FILE *file, const argument *table, size_t n) {
     char there[256], here[256];
     const char *between = " (";
     for (size_t i = 0; i < n; i++) {
-        if (!table[i].matters || !value_there(file, table[i].name, there, sizeof there) ||
-            !value_here(&table[i], here, sizeof here) || strcmp(there, here) == 0)
+        int known = value_there(file, table[i].name, there, sizeof there);
+        if (!table[i].matters || !value_here(&table[i], here, sizeof here) || (known && strcmp(there, here) == 0))
             continue;
-        fprintf(stderr, "%s%s was %s, is %s", between, table[i].name, there, here);
+        fprintf(stderr, "%s%s was %s, is %s", between, table[i].name, known ? there : "no option", here);
         between = "; ";
     }
     if (value_there(file, "library", there, sizeof there) && strcmp(there, infl_version()) != 0) {
@@ -55,8 +55,8 @@ static void say_differences(FILE *file, const argument *table, size_t n) {
     fprintf(stderr, "%s", between[0] == ';' ? ")" : "");
 }
 
-int settle_folder(const settlement *here, const argument *table, size_t n) {
-    char line[64] = "", ours[64];
+int settle_folder(settlement *here, const argument *table, size_t n) {
+    char line[64] = "", ours[64], program[64];
     output out;
     if (here->anew && here->resume) {
         fprintf(stderr, "%s: --anew and --resume exclude each other\n", here->program);
@@ -64,8 +64,14 @@ int settle_folder(const settlement *here, const argument *table, size_t n) {
     }
     snprintf(ours, sizeof ours, "fingerprint = %016llx\n", here->fingerprint);
     char *path = output_path(here->folder, "settings.txt");
-    FILE *file = path != NULL && !here->anew ? fopen(path, "r") : NULL;
+    FILE *file = path != NULL ? fopen(path, "r") : NULL;
     free(path);
+    here->earlier =
+        file != NULL && value_there(file, "example", program, sizeof program) && strcmp(program, here->program) == 0;
+    if (file != NULL && here->anew) {
+        fclose(file);
+        file = NULL;
+    }
     if (file != NULL && !here->resume) {
         fclose(file);
         fprintf(stderr,
@@ -75,6 +81,7 @@ int settle_folder(const settlement *here, const argument *table, size_t n) {
         return -1;
     }
     if (file != NULL) {
+        rewind(file);
         int other = fgets(line, sizeof line, file) == NULL || strcmp(line, ours) != 0;
         if (other) {
             fprintf(stderr, "%s: %s is of a run with other settings or another version", here->program, here->folder);
