@@ -99,8 +99,10 @@ static const char *network_name(const network *w) { return infl_zoo_network_name
 /* Of predictions with a ground truth; NaN where there is none. */
 typedef struct agreement {
     double pearson, spearman, low, high;
-    double slope; /* Σ predicted·truth / Σ predicted²: 1 where the sizes are right as well */
-    double mean;  /* of the truth */
+    double slope;  /* Σ predicted·truth / Σ predicted²: 1 where the sizes are right as well */
+    double mean;   /* of the truth */
+    double signs;  /* of the rows, the share where both have the same */
+    double spread; /* the truth's standard deviation over the largest prediction: where it is large, that is noise */
 } agreement;
 
 static double mean_of(const double *values, size_t n) { return statistics_of(values, n).mean; }
@@ -119,11 +121,11 @@ static void measured(const settings *s, const point *at, int all_seeds, int with
 
 static agreement agreement_of(const settings *s, const network *w, size_t i, size_t curvature, int all_seeds,
                               int with_control) {
-    agreement found = {NAN, NAN, NAN, NAN, NAN, NAN};
+    agreement found = {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     const point *at = &w->points[i];
     const double *predicted = at->column[COLUMN_HESSIAN + curvature];
     double *values = malloc((s->top + s->resamples) * sizeof *values);
-    double products = 0.0, squares = 0.0;
+    double products = 0.0, squares = 0.0, largest = 0.0, same = 0.0;
     if (values == NULL)
         return found;
     double *samples = values + s->top;
@@ -136,10 +138,14 @@ static agreement agreement_of(const settings *s, const network *w, size_t i, siz
         for (size_t j = 0; j < s->top; j++) {
             products += predicted[j] * values[j];
             squares += predicted[j] * predicted[j];
+            largest = fmax(largest, fabs(predicted[j]));
+            same += predicted[j] * values[j] > 0.0;
         }
         found.low = middle.low;
         found.high = middle.high;
         found.slope = products / squares;
+        found.signs = same / (double)s->top;
+        found.spread = statistics_of(values, s->top).deviation / largest;
     }
     free(values);
     return found;
@@ -164,11 +170,11 @@ static int write_table(const settings *s, const network *all, size_t n) {
     output out;
     if (output_open(&out, s->out, "table1.csv") != 0)
         return -1;
-    fprintf(out.file,
-            "dataset,architecture,decay,point,seed,pearson,spearman,pearson_control,spearman_control,"
-            "paper_pearson,paper_spearman,low,high,pearson_hessian,pearson_gauss_newton,"
-            "spearman_gauss_newton,pearson_seeds,spearman_seeds,low_seeds,high_seeds,slope,slope_control,"
-            "slope_seeds,control,mean_predicted,mean_measured,rows_removed,retrain_seeds,test_row,test_loss,status\n");
+    fprintf(out.file, "dataset,architecture,decay,point,seed,pearson,spearman,pearson_control,spearman_control,"
+                      "paper_pearson,paper_spearman,low,high,pearson_hessian,pearson_gauss_newton,"
+                      "spearman_gauss_newton,pearson_seeds,spearman_seeds,low_seeds,high_seeds,slope,slope_control,"
+                      "slope_seeds,control,mean_predicted,mean_measured,signs,spread,rows_removed,retrain_seeds,test_"
+                      "row,test_loss,status\n");
     for (size_t k = 0; k < n; k++) {
         const network *w = &all[k];
         for (size_t i = 0; w->finished && i < N_POINTS; i++) {
@@ -198,7 +204,9 @@ static int write_table(const settings *s, const network *all, size_t n) {
                                       mean.slope,
                                       at->about[ABOUT_CONTROL],
                                       mean_of(at->column[COLUMN_HESSIAN + s->curvature], s->top),
-                                      less.mean};
+                                      less.mean,
+                                      less.signs,
+                                      less.spread};
             fprintf(out.file, "%s,%s,%.10g,%c,%zu", cifar_data_names[w->data], network_name(w), w->decay,
                     point_letters[i], w->seed);
             for (size_t j = 0; j < sizeof numbers / sizeof numbers[0]; j++) {
