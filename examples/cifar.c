@@ -829,7 +829,11 @@ static int check_images(const study *t) {
         int found = t->s->anew ? 1 : vector_read(t->s->out, name, there, IMAGES_NUMBERS);
         if (found < 0 || (found > 0 && vector_write(t->s->out, name, here, IMAGES_NUMBERS) != 0))
             return EXIT_FAILURE;
-        if (found == 0 && memcmp(here, there, sizeof here) != 0) {
+        int same = 1;
+        for (size_t i = 0; found == 0 && i < IMAGES_NUMBERS; i++) {
+            same &= here[i] == there[i];
+        }
+        if (!same) {
             fprintf(stderr,
                     "cifar: %s is of other images of %s: %.0f for training and %.0f for tests, and these are %.0f and "
                     "%.0f%s; take another folder\n",
