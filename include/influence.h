@@ -1037,9 +1037,9 @@ typedef struct infl_solve_report {
     double products;   /* products with C spent on this right-hand side; a batch counts as its share of the rows.
                           Preparation (a dense matrix: p) is not included                                          */
     double damping;    /* λ                                                                                        */
-    double lambda_min; /* smallest and largest eigenvalue of C+λI: exact for EIGEN; of the Krylov space for CG, but with
-                          cg_batch NaN and the largest ‖(C+λI)d‖/‖d‖ of its directions; NaN where not known        */
-    double lambda_max;
+    double lambda_min; /* smallest eigenvalue of C+λI: exact for EIGEN; of the Krylov space for CG; NaN where not
+                          known, as with cg_batch                                                                  */
+    double lambda_max; /* largest; with cg_batch the largest ‖(C+λI)d‖/‖d‖ of its directions                       */
     size_t iterations; /* of CG and LiSSA                                                                          */
     int converged;     /* 1: residual within the tolerance (exact methods: ≤ 1e-6)                                  */
     double scale;      /* LiSSA's s, else NaN                                                                      */

@@ -297,6 +297,7 @@ static void put_arrays(void) {
     put_npy("precision", "\x40\0", NPY("|i1", "False", "2, 1"), 2, two, 2);
     put_npy("scale", "\6\0", NPY("|i1", "False", "2, 1"), 2, two, 2);
     put_npy("overflow", "\x1c\0", NPY("<f4", "False", "2, 2"), 16, doubles, 16);
+    put_npy("underflow", "\x17\0", NPY("|i1", "False", "2, 4"), 8, two, 2); /* -128 · 1e-310 is -0 in f32 */
 #undef NPY
 }
 
