@@ -25,12 +25,15 @@ typedef struct names {
     const char *convolution, *norm;
 } names;
 
-static const char *const networks[] = {"kl_cnn", "lenet5", "vgg13", "vgg14", "resnet18", "resnet50"};
+static const struct {
+    const char *name;
+    size_t least; /* height and width of images */
+} networks[] = {{"kl_cnn", 21}, {"lenet5", 12}, {"vgg13", 32}, {"vgg14", 32}, {"resnet18", 1}, {"resnet50", 1}};
 
 enum { N_NETWORKS = sizeof networks / sizeof networks[0] };
 
 const char *infl_zoo_network_name(infl_zoo_network network) {
-    return (int)network < 0 || (int)network >= (int)N_NETWORKS ? NULL : networks[network];
+    return (int)network < 0 || (int)network >= (int)N_NETWORKS ? NULL : networks[network].name;
 }
 
 static int is_resnet(infl_zoo_network network) { return network == INFL_ZOO_RESNET18 || network == INFL_ZOO_RESNET50; }
@@ -256,8 +259,9 @@ infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, co
     z.builder = builder;
     infl_status status = infl_model_create(out, builder, append(&z, INFL_NODE_INPUT), precision, seed);
     if (status == INFL_E_ARGUMENT && builder_has_failed(builder))
-        status = infl_fail(status, "%s: %s does not fit images of %zu×%zu×%zu: %s", __func__, networks[network],
-                           z.options.channels, z.options.height, z.options.width, infl_last_error());
+        status = infl_fail(status, "%s: %s does not fit images of %zu×%zu×%zu, it takes %zu×%zu and larger ones: %s",
+                           __func__, networks[network].name, z.options.channels, z.options.height, z.options.width,
+                           networks[network].least, networks[network].least, infl_last_error());
     infl_builder_destroy(builder);
     return infl_in_name_of(__func__, status);
 }

@@ -224,20 +224,33 @@ START_TEST(test_refused) {
     assert_fails(INFL_E_ARGUMENT, infl_model_create_zoo(&model, INFL_ZOO_LENET5, NULL, (infl_precision)7, 1));
     ck_assert_int_eq(infl_builder_zoo(NULL, INFL_NODE_INPUT, INFL_ZOO_LENET5, NULL), INFL_NODE_INVALID);
     ck_assert_msg(strncmp(infl_last_error(), "infl_builder_zoo: builder", 25) == 0, "%s", infl_last_error());
-    /* images that do not fit, and ones that memory does not hold */
-    infl_zoo_options options = INFL_ZOO_OPTIONS_INIT;
-    options.width = 31;
-    assert_fails(INFL_E_ARGUMENT, infl_model_create_zoo(&model, INFL_ZOO_VGG13, &options, INFL_F64, 1));
-    options.width = 20;
-    assert_fails(INFL_E_ARGUMENT, infl_model_create_zoo(&model, INFL_ZOO_KL_CNN, &options, INFL_F64, 1));
-    options.width = 7;
-    assert_fails(INFL_E_ARGUMENT, infl_model_create_zoo(&model, INFL_ZOO_LENET5, &options, INFL_F64, 1));
+    infl_zoo_options options = INFL_ZOO_OPTIONS_INIT; /* images that memory does not hold */
     options.width = SIZE_MAX / 2;
     assert_fails(INFL_E_ARGUMENT, infl_model_create_zoo(&model, INFL_ZOO_RESNET18, &options, INFL_F64, 1));
     options.width = 0;
     options.width_factor = 1e6;
     ck_assert_int_ne(infl_model_create_zoo(&model, INFL_ZOO_VGG13, &options, INFL_F64, 1), INFL_OK);
     ck_assert_ptr_null(model);
+}
+END_TEST
+
+/* Of the least size that an error names a network is made, of one pixel less it is not. */
+START_TEST(test_small_images) {
+    static const size_t least[N_NETWORKS] = {21, 12, 32, 32, 1, 1};
+    infl_zoo_options options = INFL_ZOO_OPTIONS_INIT;
+    infl_model *model;
+    char part[80];
+    options.width_factor = 1e-3;
+    options.width = options.height = least[_i];
+    assert_ok(infl_model_create_zoo(&model, (infl_zoo_network)_i, &options, INFL_F64, 1));
+    infl_model_destroy(model);
+    for (int axis = 0; axis < 2 && least[_i] > 1; axis++) { /* 0 is the network's own size */
+        options.width = axis == 0 ? least[_i] - 1 : 32;
+        options.height = axis == 0 ? 32 : least[_i] - 1;
+        assert_fails(INFL_E_ARGUMENT, infl_model_create_zoo(&model, (infl_zoo_network)_i, &options, INFL_F64, 1));
+        snprintf(part, sizeof part, "it takes %zu×%zu and larger ones", least[_i], least[_i]);
+        ck_assert_msg(strstr(infl_last_error(), part) != NULL, "no '%s' in: %s", part, infl_last_error());
+    }
 }
 END_TEST
 
@@ -603,6 +616,7 @@ Suite *zoo_suite(void) {
     add_case(suite, "zoo/layers", test_layers, 1);
     add_case(suite, "zoo/initial-values", test_initial_values, 1);
     add_case(suite, "zoo/refused", test_refused, 1);
+    add_case(suite, "zoo/small-images", test_small_images, N_NETWORKS);
     add_case(suite, "zoo/in-a-graph", test_in_a_graph, 1);
     add_case(suite, "zoo/differences", test_differences, 2 * N_NETWORKS);
     add_case(suite, "zoo/agreement", test_agreement, 2 * N_NETWORKS);
