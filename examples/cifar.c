@@ -477,7 +477,7 @@ static infl_status recall_cause(study *t, size_t kind) {
         fclose(file);
     t->w->cause[kind][strcspn(t->w->cause[kind], "\n")] = '\0';
     if (!complete)
-        fprintf(stderr, "cannot read %s/%s\n", t->w->folder, name);
+        fprintf(stderr, "cifar: cannot read %s/%s\n", t->w->folder, name);
     t->said |= !complete;
     return complete ? INFL_OK : INFL_E_IO;
 }

@@ -1,5 +1,6 @@
 #include "journal.h"
 
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,18 +62,18 @@ journal *journal_open(const char *folder, int resume, journal_reader read, void 
     char *path = output_path(folder, file_name);
     journal *record = malloc(sizeof *record);
     if (path == NULL || record == NULL) {
-        fprintf(stderr, "no memory for the journal\n");
+        warnx("no memory for the journal");
         goto fail;
     }
     FILE *old = resume ? fopen(path, "r") : NULL;
     if (resume && old == NULL && errno != ENOENT) {
-        fprintf(stderr, "cannot read %s: %s\n", path, strerror(errno));
+        warn("cannot read %s", path);
         goto fail;
     }
     int opened = output_open(&fresh, folder, file_name), copied = 0;
     if (old != NULL) {
         if (opened == 0 && (copied = copy_lines(old, fresh.file, read, context)) != 0) {
-            fprintf(stderr, "cannot read %s: %s\n", path, strerror(errno));
+            warn("cannot read %s", path);
             output_drop(&fresh);
         }
         fclose(old);
@@ -81,7 +82,7 @@ journal *journal_open(const char *folder, int resume, journal_reader read, void 
         goto fail;
     record->file = fopen(path, "a");
     if (record->file == NULL) {
-        fprintf(stderr, "cannot write %s: %s\n", path, strerror(errno));
+        warn("cannot write %s", path);
         goto fail;
     }
     free(path);
@@ -103,7 +104,7 @@ int journal_append(journal *record, const char *line) {
         failed |= fflush(record->file) != 0;
         fsync(fileno(record->file)); /* where the file system cannot, the line is as safe as it gets */
         if (failed)
-            fprintf(stderr, "cannot write %s: %s\n", file_name, strerror(errno));
+            warn("cannot write %s", file_name);
     }
     return failed ? -1 : 0;
 }

@@ -2,6 +2,7 @@
 
 #include "output.h"
 
+#include <err.h>
 #include <errno.h>
 #include <ftw.h>
 #include <math.h>
@@ -23,7 +24,7 @@ int output_make_folder(const char *folder) {
     char *path = output_path(folder, ""); /* ends in a slash, so that the whole path is one of the prefixes below */
     int made = 0;
     if (path == NULL) {
-        fprintf(stderr, "no memory for the name of the folder %s\n", folder);
+        warnx("no memory for the name of the folder %s", folder);
         return -1;
     }
     for (char *slash = strchr(path + 1, '/'); slash != NULL && made == 0; slash = strchr(slash + 1, '/')) {
@@ -35,7 +36,7 @@ int output_make_folder(const char *folder) {
     if (made == 0 && stat(path, &status) != 0)
         made = -1;
     if (made != 0)
-        fprintf(stderr, "cannot make the folder %s: %s\n", folder, strerror(errno));
+        warn("cannot make the folder %s", folder);
     free(path);
     return made;
 }
@@ -48,7 +49,7 @@ int output_open(output *out, const char *folder, const char *name) {
     out->path = output_path(folder, name);
     /* renaming would put a file in the place of a device or a folder */
     if (out->path != NULL && stat(out->path, &status) == 0 && !S_ISREG(status.st_mode)) {
-        fprintf(stderr, "cannot write %s: it is no regular file\n", out->path);
+        warnx("cannot write %s: it is no regular file", out->path);
         free(out->path);
         return -1;
     }
@@ -61,7 +62,7 @@ int output_open(output *out, const char *folder, const char *name) {
         }
     }
     if (out->file == NULL) {
-        fprintf(stderr, "cannot write %s/%s: %s\n", folder, name, strerror(errno));
+        warn("cannot write %s/%s", folder, name);
         free(out->path);
         free(out->temporary);
         return -1;
@@ -82,7 +83,7 @@ int output_close(output *out) {
     failed |= fclose(out->file) != 0;
     failed = failed || rename(out->temporary, out->path) != 0;
     if (failed) {
-        fprintf(stderr, "cannot write %s: %s\n", out->path, strerror(errno));
+        warn("cannot write %s", out->path);
         unlink(out->temporary);
     }
     free(out->path);
@@ -95,7 +96,7 @@ int output_remove(const char *folder, const char *name) {
     char *path = output_path(folder, name);
     int failed = path == NULL || (unlink(path) != 0 && errno != ENOENT);
     if (failed)
-        fprintf(stderr, "cannot remove %s/%s: %s\n", folder, name, strerror(errno));
+        warn("cannot remove %s/%s", folder, name);
     free(path);
     return failed ? -1 : 0;
 }
@@ -111,7 +112,7 @@ int output_remove_all(const char *folder, const char *name) {
     char *path = output_path(folder, name);
     int failed = path == NULL || (nftw(path, remove_one, DESCRIPTORS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT);
     if (failed)
-        fprintf(stderr, "cannot remove %s/%s: %s\n", folder, name, strerror(errno));
+        warn("cannot remove %s/%s", folder, name);
     free(path);
     return failed ? -1 : 0;
 }
