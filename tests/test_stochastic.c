@@ -862,7 +862,6 @@ START_TEST(test_damping_among_many) {
 }
 END_TEST
 
-/* The numbers drawn are distinct, and each is as likely as another. */
 /* diag(small ones, −ν, 1): the −ν is alone below them, and has a small part in Lanczos' first vectors. */
 typedef struct outliers {
     size_t p;
@@ -892,6 +891,7 @@ START_TEST(test_damping_outliers) {
 }
 END_TEST
 
+/* The numbers drawn are distinct, and each is as likely as another. */
 START_TEST(test_choose) {
     enum { N = 50, COUNT = 20, DRAWS = 2000 };
     size_t all[N], hits[N] = {0}, firsts[N] = {0};
