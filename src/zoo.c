@@ -229,6 +229,14 @@ static infl_node append(zoo *z, infl_node x) {
     }
 }
 
+static infl_status check_size(const zoo *z, const char *function) {
+    size_t least = networks[z->network].least;
+    if (z->options.height >= least && z->options.width >= least)
+        return INFL_OK;
+    return infl_fail(INFL_E_ARGUMENT, "%s: %s takes images of %zu×%zu and larger ones, found %zu×%zu", function,
+                     networks[z->network].name, least, least, z->options.height, z->options.width);
+}
+
 infl_node infl_builder_zoo(infl_builder *builder, infl_node input, infl_zoo_network network,
                            const infl_zoo_options *options) {
     zoo z;
@@ -240,6 +248,8 @@ infl_node infl_builder_zoo(infl_builder *builder, infl_node input, infl_zoo_netw
     if (status == INFL_OK)
         status = infl_in_name_of(
             __func__, infl_builder_shape(builder, input, &z.options.channels, &z.options.height, &z.options.width));
+    if (status == INFL_OK)
+        status = check_size(&z, __func__);
     return status == INFL_OK ? append(&z, input) : infl_builder_refuse(builder, status);
 }
 
@@ -254,14 +264,14 @@ infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, co
     zoo z;
     infl_builder *builder;
     INFL_TRY(read_options(&z, NULL, network, options, __func__));
+    INFL_TRY(check_size(&z, __func__));
     INFL_TRY(infl_in_name_of(
         __func__, infl_builder_create_image(&builder, z.options.channels, z.options.height, z.options.width)));
     z.builder = builder;
     infl_status status = infl_model_create(out, builder, append(&z, INFL_NODE_INPUT), precision, seed);
     if (status == INFL_E_ARGUMENT && builder_has_failed(builder))
-        status = infl_fail(status, "%s: %s does not fit images of %zu×%zu×%zu, it takes %zu×%zu and larger ones: %s",
-                           __func__, networks[network].name, z.options.channels, z.options.height, z.options.width,
-                           networks[network].least, networks[network].least, infl_last_error());
+        status = infl_fail(status, "%s: %s does not fit images of %zu×%zu×%zu: %s", __func__, networks[network].name,
+                           z.options.channels, z.options.height, z.options.width, infl_last_error());
     infl_builder_destroy(builder);
     return infl_in_name_of(__func__, status);
 }

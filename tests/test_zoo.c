@@ -248,8 +248,13 @@ START_TEST(test_small_images) {
         options.width = axis == 0 ? least[_i] - 1 : 32;
         options.height = axis == 0 ? 32 : least[_i] - 1;
         assert_fails(INFL_E_ARGUMENT, infl_model_create_zoo(&model, (infl_zoo_network)_i, &options, INFL_F64, 1));
-        snprintf(part, sizeof part, "it takes %zu×%zu and larger ones", least[_i], least[_i]);
+        snprintf(part, sizeof part, "takes images of %zu×%zu and larger ones", least[_i], least[_i]);
         ck_assert_msg(strstr(infl_last_error(), part) != NULL, "no '%s' in: %s", part, infl_last_error());
+        infl_builder *builder;
+        assert_ok(infl_builder_create_image(&builder, 3, options.height, options.width));
+        ck_assert_int_eq(infl_builder_zoo(builder, INFL_NODE_INPUT, (infl_zoo_network)_i, &options), INFL_NODE_INVALID);
+        ck_assert_msg(strstr(infl_last_error(), part) != NULL, "no '%s' in: %s", part, infl_last_error());
+        infl_builder_destroy(builder);
     }
 }
 END_TEST
