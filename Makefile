@@ -88,6 +88,7 @@ FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/*.c))
 FUZZ_TARGETS := $(filter-out fuzz seeds,$(FUZZ_SOURCES:tests/fuzz/%.c=%))
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(BUILD)/%)
 FUZZ_SECONDS ?= 60
+FUZZ_SEED ?=
 FUZZ ?= $(FUZZ_TARGETS)
 
 TEST_SOURCES := $(sort $(wildcard tests/*.c)) $(filter-out tests/fuzz/seeds.c,$(FUZZ_SOURCES))
@@ -367,11 +368,11 @@ FUZZ_FLAGS = CC='$(FUZZ_CC)' BUILD=build/fuzz LIB=build/fuzz/lib ISAS=base CPPFL
              CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
 
 .PHONY: fuzz fuzz-programs fuzz-replay fuzz-seeds
-fuzz: ## the readers with libFuzzer; FUZZ_SECONDS=60 each, FUZZ='csv idx': these alone
+fuzz: ## the readers with libFuzzer; FUZZ_SECONDS=60 each, FUZZ='csv idx': these alone, FUZZ_SEED=1: the same inputs again
 	@mkdir -p build/fuzz
 	@if echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return d == 0 && n > 0; }' | \
 	    $(FUZZ_CC) -fsanitize=fuzzer,address,undefined -x c - -o build/fuzz/probe 2>build/fuzz/probe.log; then \
-	    $(MAKE) --no-print-directory fuzz-programs $(FUZZ_FLAGS) && scripts/fuzz build/fuzz $(FUZZ_SECONDS) $(FUZZ); \
+	    $(MAKE) --no-print-directory fuzz-programs $(FUZZ_FLAGS) && scripts/fuzz build/fuzz $(FUZZ_SECONDS) '$(FUZZ_SEED)' $(FUZZ); \
 	else echo 'fuzz: skipped; $(FUZZ_CC) has no libFuzzer here (scripts/setup --ci installs it)'; fi
 
 $(FUZZ_PROGRAMS): $(BUILD)/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/fuzz.o $(STATIC)

@@ -72,11 +72,15 @@ infl_status infl_refuse_budget(size_t budget, size_t least) {
                      least);
 }
 
+/* What stands behind the function's name that a sentence begins with, if it begins with one. */
+static const char *behind_name(const char *sentence) {
+    size_t length = strspn(sentence, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return strncmp(sentence, "infl_", 5) == 0 && strncmp(sentence + length, ": ", 2) == 0 ? sentence + length + 2
+                                                                                          : sentence;
+}
+
 infl_status infl_in_name_of(const char *function, infl_status status) {
-    size_t length = strlen(function);
-    if (status == INFL_OK || (strncmp(last_error, function, length) == 0 && last_error[length] == ':'))
-        return status;
-    return infl_fail(status, "%s: %s", function, last_error);
+    return status == INFL_OK ? INFL_OK : infl_fail(status, "%s: %s", function, behind_name(last_error));
 }
 
 infl_status infl_report_progress(infl_progress_fn progress, void *context, const char *stage, size_t done,

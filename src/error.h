@@ -13,7 +13,7 @@ __attribute__((format(printf, 2, 3), cold))
 infl_status
 infl_fail(infl_status status, const char *format, ...);
 
-/* A failure deep inside, said in the name of the public function that was called. */
+/* A failure deep inside, said in the name of the public function that was called, in place of another's. */
 infl_status infl_in_name_of(const char *function, infl_status status);
 
 #ifdef __clang_analyzer__ /* which does not see into error.c: both return the status that they are given */

@@ -201,14 +201,24 @@ START_TEST(first_in_order_of_work_is_raised) {
 }
 END_TEST
 
-/* The sentence begins with the public function, once; a longer name that begins alike is another function's. */
+/* The sentence begins with the public function that was called, and with no other. */
 START_TEST(sentences_are_in_the_name_of_the_call) {
-    infl_fail(INFL_E_DIVERGED, "infl_solve_rows: too far");
-    ck_assert_int_eq(infl_in_name_of("infl_solve", INFL_E_DIVERGED), INFL_E_DIVERGED);
-    ck_assert_str_eq(infl_last_error(), "infl_solve: infl_solve_rows: too far");
-    infl_in_name_of("infl_solve", INFL_E_DIVERGED);
+    static const char *const before[] = {"too far", "infl_solve: too far", "infl_solve_rows: too far"};
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        infl_fail(INFL_E_DIVERGED, "%s", before[i]);
+        ck_assert_int_eq(infl_in_name_of("infl_solve", INFL_E_DIVERGED), INFL_E_DIVERGED);
+        ck_assert_str_eq(infl_last_error(), "infl_solve: too far");
+    }
     infl_in_name_of("infl_other", INFL_OK);
-    ck_assert_str_eq(infl_last_error(), "infl_solve: infl_solve_rows: too far");
+    ck_assert_str_eq(infl_last_error(), "infl_solve: too far");
+    static const char *const no_name[] = {"infl_solve", "infl_solve failed: ", "step 3: infl_solve: too far", ": ", ""};
+    for (size_t i = 0; i < sizeof no_name / sizeof *no_name; i++) {
+        char expected[64];
+        snprintf(expected, sizeof expected, "infl_f: %s", no_name[i]);
+        infl_fail(INFL_E_DIVERGED, "%s", no_name[i]);
+        infl_in_name_of("infl_f", INFL_E_DIVERGED);
+        ck_assert_str_eq(infl_last_error(), expected);
+    }
 }
 END_TEST
 

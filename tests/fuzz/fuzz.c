@@ -44,6 +44,15 @@ void fuzz_run(fuzz_target *target, const unsigned char *bytes, size_t n, const c
     FUZZ_CHECK(next_descriptor() == before);
 }
 
+#ifdef FUZZ_LIBFUZZER
+int LLVMFuzzerInitialize(int *n, char ***arguments) {
+    (void)n;
+    (void)arguments;
+    json_object_seed(1); /* else Jansson's hashes differ from run to run, and with them what an input reaches */
+    return 0;
+}
+#endif
+
 /* UTF-8 without control characters, whatever of a file it quotes. */
 static int is_line_of_text(const char *sentence) {
     json_t *string = json_string(sentence);
@@ -144,17 +153,17 @@ static char folder[FOLDER], paths[PATHS][FOLDER + 8];
 static void remove_folder(void) {
     for (int slot = 0; slot < PATHS; slot++)
         unlink(paths[slot]);
-    rmdir(folder);
+    rmdir(folder); /* FUZZ_FOLDER too: it is empty then, or stays */
 }
 
-/* In memory where there is a file system in it. */
+/* FUZZ_FOLDER, or one of this program's own: in memory where there is a file system in it. */
 static void make_folder(void) {
     static const char *const endings[] = {"", ".npy", ".json"};
-    const char *parent = getenv("TMPDIR");
+    const char *parent = getenv("TMPDIR"), *given = getenv("FUZZ_FOLDER");
     if (parent == NULL || parent[0] == '\0')
         parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(folder, sizeof folder, "%s/infl-fuzz-XXXXXX", parent);
-    FUZZ_CHECK(mkdtemp(folder) != NULL);
+    snprintf(folder, sizeof folder, given == NULL ? "%s/infl-fuzz-XXXXXX" : "%s", given == NULL ? parent : given);
+    FUZZ_CHECK(given != NULL || mkdtemp(folder) != NULL);
     for (int slot = 0; slot < PATHS; slot++)
         snprintf(paths[slot], sizeof paths[slot], "%s/%d%s", folder, slot % FUZZ_SLOTS, endings[slot / FUZZ_SLOTS]);
     atexit(remove_folder);

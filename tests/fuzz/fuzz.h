@@ -18,6 +18,7 @@ typedef size_t fuzz_repair(unsigned char *bytes, size_t n, size_t room);
 void fuzz_run(fuzz_target *target, const unsigned char *bytes, size_t n, const char *name);
 
 #ifdef FUZZ_LIBFUZZER
+int LLVMFuzzerInitialize(int *n, char ***arguments);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t n, size_t room, unsigned seed);
 size_t LLVMFuzzerMutate(uint8_t *bytes, size_t n, size_t room); /* libFuzzer's */

@@ -17,15 +17,24 @@ static size_t word(const unsigned char *bytes) {
     return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
 }
 
-/* What is in a file, packed or not, to be freed; NULL where it is damaged. */
+/* What is in a file, packed or not, to be freed; NULL where it is damaged. Where its buffer was just full, zlib takes a
+ * file that is cut short for a whole one, unless it is asked again. */
 static unsigned char *unpack(int slot, size_t room, fuzz_input *out) {
     gzFile file = gzopen(fuzz_path(slot), "rb");
     unsigned char *bytes = malloc(room);
     FUZZ_CHECK(file != NULL && bytes != NULL);
-    int n = gzread(file, bytes, (unsigned)room), error = gzclose(file);
+    int n = gzread(file, bytes, (unsigned)room), error;
     FUZZ_CHECK(n < (int)room);
+    (void)gzerror(file, &error);
+    if (error == Z_OK) {
+        unsigned char byte;
+        gzclearerr(file);
+        (void)gzread(file, &byte, 1);
+        (void)gzerror(file, &error);
+    }
+    gzclose(file);
     *out = (fuzz_input){bytes, n < 0 ? 0 : (size_t)n};
-    if (n >= 0 && error == Z_OK)
+    if (error == Z_OK)
         return bytes;
     free(bytes);
     return NULL;

@@ -8,7 +8,7 @@
 #include "fuzz.h"
 #include "journal.h"
 #include "little_endian.h"
-#include "safetensors.h"
+#include "saved.h"
 
 static const char *corpus;
 
@@ -89,8 +89,23 @@ static void put_altered(const char *from, const char *name, const char *was, con
     put("saved", name, file, n);
 }
 
+/* Whose solutions are finite, but not their product with the Hessian. */
+static void put_tiny_factor(void) {
+    infl_safetensors *file;
+    infl_saved saved;
+    double factor[9];
+    const double *const arrays[] = {factor};
+    FUZZ_OK(infl_saved_open(&file, &saved, seed_path("saved", "hessian-cholesky")));
+    FUZZ_OK(infl_saved_read(file, &saved, 0, factor));
+    infl_safetensors_close(file);
+    for (int i = 0; i < 9; i++)
+        factor[i] *= 0x1p-512;
+    FUZZ_OK(infl_saved_write(seed_path("saved", "hessian-cholesky-tiny"), &saved, arrays));
+}
+
 static void put_saved(void) {
     put_curvature(fuzz_objective(), INFL_HESSIAN, "hessian");
+    put_tiny_factor();
     put_curvature(fuzz_objective(), INFL_GAUSS_NEWTON, "gauss-newton");
     put_curvature(fuzz_objective(), INFL_FISHER, "fisher");
     put_matrix(matrix, 3, "matrix");
@@ -448,6 +463,16 @@ static void put_large_image(void) {
     put_idx("gzip-large-damaged", "\0\0\0\0", labels, sizeof labels, small, n);
 }
 
+/* Cut before the checksum, where zlib's default buffer is full and the rest of the last repetition is still to come. */
+static void put_cut_image(void) {
+    enum { BUFFER = 1 << 14, REST = 143 };
+    static unsigned char images[BUFFER + REST] = {0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0x40, REST - 16};
+    static const unsigned char labels[] = {0, 0, 8, 1, 0, 0, 0, 1, 0};
+    unsigned char small[256];
+    put_idx("gzip-cut-in-repetition", "\0\0\0\0", labels, sizeof labels, small,
+            packed(images, sizeof images, small, sizeof small) - 9);
+}
+
 /* ---- cifar: options, and runs of bytes */
 
 static void put_cifar(const char *name, const char *options, size_t first, const size_t (*runs)[2], size_t n_runs) {
@@ -624,6 +649,7 @@ int main(int argc, char **argv) {
     put_retrainings();
     put_images();
     put_large_image();
+    put_cut_image();
     put_records();
     return EXIT_SUCCESS;
 }
