@@ -72,15 +72,14 @@ infl_status infl_refuse_budget(size_t budget, size_t least) {
                      least);
 }
 
-/* What stands behind the function's name that a sentence begins with, if it begins with one. */
-static const char *behind_name(const char *sentence) {
-    size_t length = strspn(sentence, "abcdefghijklmnopqrstuvwxyz0123456789_");
-    return strncmp(sentence, "infl_", 5) == 0 && strncmp(sentence + length, ": ", 2) == 0 ? sentence + length + 2
-                                                                                          : sentence;
+const char *infl_error_cause(void) {
+    size_t length = strspn(last_error, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    int is_name = strncmp(last_error, "infl_", 5) == 0 && strncmp(last_error + length, ": ", 2) == 0;
+    return is_name ? last_error + length + 2 : last_error;
 }
 
 infl_status infl_in_name_of(const char *function, infl_status status) {
-    return status == INFL_OK ? INFL_OK : infl_fail(status, "%s: %s", function, behind_name(last_error));
+    return status == INFL_OK ? INFL_OK : infl_fail(status, "%s: %s", function, infl_error_cause());
 }
 
 infl_status infl_report_progress(infl_progress_fn progress, void *context, const char *stage, size_t done,

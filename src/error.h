@@ -13,6 +13,9 @@ __attribute__((format(printf, 2, 3), cold))
 infl_status
 infl_fail(infl_status status, const char *format, ...);
 
+/* The last sentence without the function's name, if it begins with one. */
+const char *infl_error_cause(void);
+
 /* A failure deep inside, said in the name of the public function that was called, in place of another's. */
 infl_status infl_in_name_of(const char *function, infl_status status);
 

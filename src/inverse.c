@@ -157,7 +157,7 @@ infl_status infl_inverse_create(infl_inverse **out, infl_curvature *curvature, c
         status = infl_fail(status,
                            "%s: %s; the exact methods need a dense matrix of %zu×%zu numbers, INFL_CG and "
                            "INFL_LISSA do not",
-                           __func__, infl_last_error(), curvature->p, curvature->p);
+                           __func__, infl_error_cause(), curvature->p, curvature->p);
     if (status != INFL_OK) {
         infl_inverse_destroy(inverse);
         return infl_in_name_of(__func__, status);

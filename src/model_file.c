@@ -267,11 +267,10 @@ static infl_status take_window(reader *r, size_t kernel[2], size_t stride[2], si
 
 /* What the builder just said, in the file's name. */
 static infl_status refused(const reader *r, infl_status status) {
-    const char *colon = strstr(infl_last_error(), ": ");
     if (status == INFL_E_MEMORY)
         return status;
-    return infl_fail(INFL_E_FORMAT, "layer %zu of the graph: %s (%s)", r->index,
-                     colon == NULL ? infl_last_error() : colon + 2, infl_safetensors_path(r->file));
+    return infl_fail(INFL_E_FORMAT, "layer %zu of the graph: %s (%s)", r->index, infl_error_cause(),
+                     infl_safetensors_path(r->file));
 }
 
 static infl_status read_input(reader *r) {
@@ -440,7 +439,7 @@ static infl_status read_numbers(infl_safetensors *file, infl_model *model, const
     if (status == INFL_OK)
         status = infl_model_set_state(model, state);
     if (status != INFL_OK)
-        status = infl_fail(INFL_E_FORMAT, "%s (%s)", strstr(infl_last_error(), ": ") + 2, path);
+        status = infl_fail(INFL_E_FORMAT, "%s (%s)", infl_error_cause(), path);
 out:
     infl_release(theta);
     infl_release(state);
@@ -480,7 +479,7 @@ static infl_status load(infl_model **out, infl_safetensors *file) {
         numbers += infl_safetensors_tensor(file, i)->length;
     status = infl_model_create_blank(&model, builder, (infl_node)(n_layers - 1), (infl_precision)precision, &numbers);
     if (status == INFL_E_ARGUMENT)
-        status = infl_fail(INFL_E_FORMAT, "%s (%s)", infl_last_error(), path);
+        status = infl_fail(INFL_E_FORMAT, "%s (%s)", infl_error_cause(), path);
     if (status == INFL_OK && model->n_tensors + model->n_state_tensors != n_tensors)
         status = infl_fail(INFL_E_FORMAT, "the file has %zu tensors, its graph %zu (%s)", n_tensors,
                            model->n_tensors + model->n_state_tensors, path);

@@ -53,7 +53,7 @@ infl_status infl_polish_read_options(infl_polish_options *options, const infl_po
                          function, infl_inverse_size(options->preconditioner), p);
     infl_status status = infl_inverse_check_definite(options->preconditioner);
     if (status == INFL_E_ARGUMENT)
-        return infl_fail(status, "%s: preconditioner: %s", function, infl_last_error());
+        return infl_fail(status, "%s: preconditioner: %s", function, infl_error_cause());
     return status;
 }
 

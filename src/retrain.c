@@ -190,8 +190,8 @@ out:
 /* Puts the row that failed before the sentence. */
 static infl_status name_unit(const retraining *r, size_t unit, infl_status status) {
     if (is_control(r, unit))
-        return infl_fail(status, "infl_retrain_without: the control run: %s", infl_last_error());
-    return infl_fail(status, "infl_retrain_without: without row %zu: %s", removed_row(r, unit), infl_last_error());
+        return infl_fail(status, "infl_retrain_without: the control run: %s", infl_error_cause());
+    return infl_fail(status, "infl_retrain_without: without row %zu: %s", removed_row(r, unit), infl_error_cause());
 }
 
 static void run_unit(retraining *r, size_t unit, infl_objective *test, infl_status ready) {

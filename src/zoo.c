@@ -271,7 +271,7 @@ infl_status infl_model_create_zoo(infl_model **out, infl_zoo_network network, co
     infl_status status = infl_model_create(out, builder, append(&z, INFL_NODE_INPUT), precision, seed);
     if (status == INFL_E_ARGUMENT && builder_has_failed(builder))
         status = infl_fail(status, "%s: %s does not fit images of %zu×%zu×%zu: %s", __func__, networks[network].name,
-                           z.options.channels, z.options.height, z.options.width, infl_last_error());
+                           z.options.channels, z.options.height, z.options.width, infl_error_cause());
     infl_builder_destroy(builder);
     return infl_in_name_of(__func__, status);
 }

@@ -606,6 +606,20 @@ void problem_destroy(problem *q) {
     free(q);
 }
 
+int is_in_the_name_of(const char *sentence, const char *call) {
+    size_t length = strcspn(sentence, ":");
+    if (strncmp(sentence, "infl_", 5) != 0 || strncmp(sentence + length, ": ", 2) != 0)
+        return 0;
+    if (call != NULL && (strcspn(call, "(") != length || strncmp(sentence, call, length) != 0))
+        return 0;
+    for (const char *name = sentence + length; (name = strstr(name, ": infl_")) != NULL;) {
+        name += 2;
+        if (name[strcspn(name, ": ")] == ':')
+            return 0;
+    }
+    return 1;
+}
+
 double relative_error(const double *x, const double *y, size_t n) {
     double difference = 0.0, size = 0.0, own = 0.0;
     for (size_t i = 0; i < n; i++) {

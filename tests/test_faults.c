@@ -1145,8 +1145,7 @@ static void check_failure(const world *w, infl_status status, fault_kind kind, c
     const char *sentence = infl_last_error();
     ck_assert_msg(status == (kind == FAULT_ALLOCATION ? INFL_E_MEMORY : INFL_E_IO), "%s: %s: %s", what,
                   infl_status_name(status), sentence);
-    ck_assert_msg(strncmp(sentence, "infl_", 5) == 0 && strchr(sentence, ':') != NULL, "%s left the sentence: %s", what,
-                  sentence);
+    ck_assert_msg(is_in_the_name_of(sentence, NULL), "%s left the sentence: %s", what, sentence);
     if (kind != FAULT_ALLOCATION)
         ck_assert_msg(strstr(sentence, w->folder) != NULL, "%s: no path in: %s", what, sentence);
 }
