@@ -318,7 +318,7 @@ check-unwritable: examples ## example programs on a full disk, without stdout, i
 	scripts/check-unwritable $(BUILD)/examples $(BUILD)/unwritable
 
 check-interrupt: examples ## studies that signals end and --resume goes on with: the same files as undisturbed
-	scripts/check-interrupt $(BUILD)/examples/iris $(BUILD)/interrupt/iris --preset quick --steps 6000 --retrain-steps 1000
+	scripts/check-interrupt $(BUILD)/examples/iris $(BUILD)/interrupt/iris --preset quick --seeds 4 --steps 6000 --retrain-steps 1000
 	@if [ -e "$$INFLUENCE_DATA/mnist/train-images-idx3-ubyte.gz" ]; then \
 	    scripts/check-interrupt $(BUILD)/examples/mnist $(BUILD)/interrupt/mnist --preset quick && \
 	    scripts/check-interrupt $(BUILD)/examples/cifar $(BUILD)/interrupt/cifar --preset quick --dataset mnist \
