@@ -52,14 +52,16 @@ PROGRAM_CFLAGS = $(BASE_CFLAGS) -Iexamples $(CFLAGS)
 TEST_CFLAGS = $(BASE_CFLAGS) -Isrc $(ISA_DEFINE) $(CFLAGS)
 LINK = $(CC) $(CFLAGS) $(OPENMP) $(LDFLAGS)
 
-# The networks' code is compiled for each of these and chosen at run time. ISAS=base on the command line: only portable.
+# The networks' code is compiled for each of these and chosen at run time. On the command line fewer: ISAS=base is portable.
 ISAS := base
 ISA_FLAGS_base =
 ifneq ($(filter x86_64-% amd64-%,$(shell $(CC) -dumpmachine)),)
 ISAS += avx2 avx512
 ISA_FLAGS_avx2 = -mavx2 -mfma
 ISA_FLAGS_avx512 = -mavx512f -mavx512dq -mavx512vl -mavx512bw -mavx2 -mfma -mprefer-vector-width=512
-ISA_DEFINE = $(if $(filter avx512,$(ISAS)),-DINFL_HAVE_X86_ISA=1)
+ISA_DEFINE_avx2 = -DINFL_HAVE_AVX2=1
+ISA_DEFINE_avx512 = -DINFL_HAVE_AVX512=1
+ISA_DEFINE = $(foreach isa,$(ISAS),$(ISA_DEFINE_$(isa)))
 endif
 
 # ---- files
